@@ -1,0 +1,178 @@
+"""The course's data sets as arrays, read from files that are checked against their SHA-256.
+
+Nothing here reaches the network. What each file holds, where it comes from and under which licence: `data/README.md`.
+"""
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+AUTO_MPG_FEATURES = (
+    "cylinders",
+    "displacement, cubic inches",
+    "horsepower",
+    "weight, pounds",
+    "acceleration, s to 60 mph",
+    "model year",
+    "origin",
+)
+IRIS_FEATURES = ("sepal length, cm", "sepal width, cm", "petal length, cm", "petal width, cm")
+IRIS_SPECIES = ("setosa", "versicolor", "virginica")
+FASHION_LABELS = (
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+
+
+class DataFileError(OSError):
+    """A data file is missing, truncated or altered. The message names the file, the expectation and the remedy."""
+
+
+def data_directory():
+    """The folder of the data files: inside the installed package, or `data/` of the source tree."""
+    package = Path(__file__).resolve().parent
+    installed = package / "_data"
+    return installed if installed.is_dir() else package.parent / "data"
+
+
+def registry():
+    """What is expected of every data file: `{name: {"bytes": int, "sha256": str}}`."""
+    path = data_directory() / "registry.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataFileError(
+            f"{path}: the list of data files cannot be read ({error}). {_remedy('registry.json')}"
+        ) from None
+
+
+def read_verified(name):
+    """Read one data file whole and verify it.
+
+    Args:
+        name: A name in the registry, such as `"iris.csv"`.
+
+    Returns:
+        The file's bytes, decompressed if its name ends in `.gz`.
+
+    Raises:
+        ValueError: If the registry has no such name.
+        DataFileError: If the file is missing, truncated or altered. Nothing is deleted.
+    """
+    expected = registry().get(name)
+    if expected is None:
+        raise ValueError(f"name: expected one of {', '.join(sorted(registry()))}, got {name!r}")
+    path = data_directory() / name
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataFileError(f"{path}: missing; expected {expected['bytes']:,} bytes. {_remedy(name)}") from None
+    if len(content) != expected["bytes"]:
+        raise DataFileError(
+            f"{path}: truncated or altered; expected {expected['bytes']:,} bytes, found {len(content):,}. "
+            + _remedy(name)
+        )
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected["sha256"]:
+        raise DataFileError(f"{path}: altered; expected SHA-256 {expected['sha256']}, found {found}. {_remedy(name)}")
+    return gzip.decompress(content) if name.endswith(".gz") else content
+
+
+def mnist():
+    """Handwritten digits, in the form of `keras.datasets.mnist.load_data()`.
+
+    Returns:
+        `(x_train, y_train), (x_test, y_test)`: images uint8 (60000, 28, 28) and (10000, 28, 28) with values 0 to 255,
+        labels uint8 0 to 9.
+
+    Source: LeCun, Cortes, Burges, the MNIST database of handwritten digits.
+    """
+    return _idx_data_set("mnist")
+
+
+def fashion_mnist():
+    """Pictures of clothing, in the form of `keras.datasets.fashion_mnist.load_data()`.
+
+    Returns:
+        As `mnist()`; the labels' names are `FASHION_LABELS`.
+
+    Source: Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747.
+    """
+    return _idx_data_set("fashion-mnist")
+
+
+def novel():
+    """The text of a novel in English, "Pride and Prejudice" by Jane Austen (1813), about 680,000 characters."""
+    return read_verified("pride_and_prejudice.txt.gz").decode("utf-8")
+
+
+def iris():
+    """Measurements of 150 iris flowers of three species.
+
+    Returns:
+        `(x, y)`: float64 (150, 4) in centimetres, columns as in `IRIS_FEATURES`; int64 (150,), as in `IRIS_SPECIES`.
+
+    Source: Fisher 1936, The use of multiple measurements in taxonomic problems.
+    """
+    table = _csv("iris.csv", skip=1)
+    return table[:, :4].astype(np.float64), table[:, 4].astype(np.int64)
+
+
+def auto_mpg():
+    """Fuel consumption of 392 cars of the years 1970 to 1982.
+
+    Returns:
+        `(x, y)`: float64 (392, 7), columns as in `AUTO_MPG_FEATURES`; float64 (392,), miles per gallon.
+
+    Source: Quinlan 1993, Combining instance-based and model-based learning.
+    """
+    table = _csv("auto_mpg.csv.gz", skip=0)
+    return table[:, :7].astype(np.float64), table[:, 8].astype(np.float64)
+
+
+def breast_cancer():
+    """Thirty features of 569 breast tumours.
+
+    Returns:
+        `(x, y)`: float64 (569, 30); int64 (569,), 0 malignant and 1 benign.
+
+    Source: Street, Wolberg, Mangasarian 1993, Nuclear feature extraction for breast tumor diagnosis.
+    """
+    table = _csv("breast_cancer.csv.gz", skip=1)
+    return table[:, :30].astype(np.float64), table[:, 30].astype(np.int64)
+
+
+def _idx_data_set(folder):
+    parts = [(_idx(f"{folder}/{part}-images-idx3-ubyte.gz"), _idx(f"{folder}/{part}-labels-idx1-ubyte.gz"))
+             for part in ("train", "t10k")]  # fmt: skip
+    return parts[0], parts[1]
+
+
+def _idx(name):
+    """An IDX file: two zero bytes, the element type (8: uint8), the rank, then each size as a big-endian int32."""
+    content = bytearray(read_verified(name))  # a bytearray makes the array writable
+    rank = content[3]
+    shape = np.frombuffer(content, ">i4", rank, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
+
+
+def _csv(name, skip):
+    lines = read_verified(name).decode("utf-8").splitlines()[skip:]
+    return np.array([line.split(",") for line in lines])
+
+
+def _remedy(name):
+    if data_directory().name == "_data":
+        return "Restore it by installing kerasnotes again: pip install --force-reinstall --no-deps kerasnotes"
+    return f"Restore it from the repository: git checkout -- data/{name}"
