@@ -1,0 +1,99 @@
+"""Reports on disk: written whole or not at all, and read back for `--resume` and for the chapter's page."""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+from kerasnotes import __version__
+from kerasnotes.course import catalog
+from kerasnotes.course.render import chapter_html
+
+PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib", "gymnasium")
+
+
+def write_atomically(path, content):
+    """Write bytes or text so that a reader, or a crash, sees the old file or the new one, never a part."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, str):
+        content = content.encode("utf-8")
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def versions():
+    """Versions of Python and of the packages that results depend on, without importing them."""
+    found = {"python": platform.python_version(), "kerasnotes": __version__}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def source_digest():
+    """One SHA-256 over the package's source: a result is reused only if the code is the same."""
+    digest = hashlib.sha256()
+    for path in sorted(catalog.PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(catalog.PACKAGE).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def save(directory, report, images):
+    """Write one lesson's report and figures into `directory`, the report last; remove figures it no longer has."""
+    directory = Path(directory)
+    earlier = load(directory, with_images=False)
+    for name, png in images.items():
+        write_atomically(directory / name, png)
+    write_atomically(directory / "report.json", to_json(report))
+    if earlier is not None:
+        for record in earlier[0]["records"]:
+            if record["kind"] == "figure" and record["file"] not in images:
+                (directory / record["file"]).unlink(missing_ok=True)
+
+
+def load(directory, with_images=True):
+    """Read one lesson's `(report, images)` back, or None if it is not there or not whole."""
+    directory = Path(directory)
+    try:
+        report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
+        names = [record["file"] for record in report["records"] if record["kind"] == "figure"] if with_images else []
+        return report, {name: (directory / name).read_bytes() for name in names}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def reusable(report, expected):
+    """Whether a stored report is what a new run would give: it ended, and lesson, scale, seed, settings, versions and
+    source are the expected ones."""
+    return report["error"] is None and all(report.get(name) == value for name, value in expected.items())
+
+
+def save_index(chapter, directory):
+    """Write the chapter's `index.html` from the reports that lie in `directory`. Returns its path."""
+    stored = [load(Path(directory) / lesson.name) for lesson in chapter.lessons]
+    path = Path(directory) / "index.html"
+    write_atomically(
+        path, chapter_html(chapter.titles, chapter.about, [entry for entry in stored if entry is not None])
+    )
+    return path
+
+
+def to_json(data):
+    """JSON text, readable, with non-ASCII characters as they are."""
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

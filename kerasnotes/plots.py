@@ -1,0 +1,134 @@
+"""The drawings that several lessons share, in one style that a colour-blind reader can follow.
+
+Every function returns a matplotlib figure. Lessons hand it to `report.figure`, which takes it over.
+"""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+STYLE = Path(__file__).with_name("kerasnotes.mplstyle")
+LINE_STYLES = ("-", "--", "-.", ":")
+
+
+def subplots(rows=1, columns=1, **arguments):
+    """`matplotlib.pyplot.subplots` in the course's style, which stays in use. Takes and returns the same."""
+    plt.style.use(STYLE)  # colours such as "C1" are looked up when the figure is drawn, so a style context is too short
+    return plt.subplots(rows, columns, **arguments)
+
+
+def curves(x, series, *, xlabel, ylabel, title=None, xscale="linear", yscale="linear", marker=None, ax=None):
+    """Draw several curves over one axis, told apart by colour and line style.
+
+    Args:
+        x: Positions (n,), shared by all curves, or a dictionary with one array for each name in `series`.
+        series: Dictionary from name to values (n,), or to values (runs, n): then mean and standard error are drawn.
+        xlabel, ylabel: Axis labels with units.
+        title: Title, or None.
+        xscale, yscale: `"linear"` or `"log"`.
+        marker: Marker of the points, or None.
+        ax: Axes to draw on, or None for a figure of its own.
+
+    Returns:
+        The figure.
+    """
+    figure, ax = (ax.figure, ax) if ax is not None else subplots()
+    for number, (name, values) in enumerate(series.items()):
+        positions = np.asarray(x[name] if isinstance(x, dict) else x)
+        values = np.asarray(values, dtype=float)
+        style = LINE_STYLES[number % len(LINE_STYLES)]
+        if values.ndim == 2:
+            mean, error = mean_and_error(values)
+            (line,) = ax.plot(positions, mean, style, marker=marker, label=name)
+            ax.fill_between(positions, mean - error, mean + error, color=line.get_color(), alpha=0.2, linewidth=0)
+        else:
+            ax.plot(positions, values, style, marker=marker, label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
+    if title:
+        ax.set_title(title)
+    if len(series) > 1:
+        ax.legend()
+    return figure
+
+
+def mean_and_error(runs):
+    """Mean and standard error over the first axis.
+
+    Args:
+        runs: Array (runs, ...), at least one run.
+
+    Returns:
+        `(mean, error)`, each of shape (...). The error of a single run is 0.
+    """
+    runs = np.asarray(runs, dtype=float)
+    if runs.ndim == 0 or len(runs) == 0:
+        raise ValueError(f"runs: expected at least one run, got an array of shape {runs.shape}")
+    error = runs.std(axis=0, ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else np.zeros(runs.shape[1:])
+    return runs.mean(axis=0), error
+
+
+def bars(labels, values, *, ylabel, errors=None, title=None, bound=None, bound_label=None, ax=None):
+    """Draw one bar per label, with optional error bars and a dashed line at `bound`.
+
+    Returns:
+        The figure.
+    """
+    figure, ax = (ax.figure, ax) if ax is not None else subplots()
+    positions = np.arange(len(labels))
+    ax.bar(positions, values, yerr=errors, capsize=4, width=0.65)
+    ax.set_xticks(positions, labels)
+    ax.set_ylabel(ylabel)
+    if title:
+        ax.set_title(title)
+    if bound is not None:
+        ax.axhline(bound, color="C1", linestyle="--", label=bound_label)
+        if bound_label:
+            ax.legend()
+    return figure
+
+
+def images(pictures, *, titles=None, columns=8, title=None):
+    """Draw pictures in a grid, in grey, each scaled to its own range.
+
+    Args:
+        pictures: Array (n, height, width), or (n, height, width, 1 or 3).
+        titles: One short text for each picture, or None.
+        columns: Pictures in a row.
+        title: Title of the whole figure, or None.
+
+    Returns:
+        The figure.
+    """
+    pictures = np.asarray(pictures)
+    if pictures.ndim not in (3, 4) or len(pictures) == 0:
+        raise ValueError(f"pictures: expected (n, height, width) with n > 0, got an array of shape {pictures.shape}")
+    rows = -(-len(pictures) // columns)
+    figure, axes = subplots(
+        rows, columns, figsize=(columns, rows * (1.25 if titles is not None else 1.0)), squeeze=False
+    )
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for number, (ax, picture) in enumerate(zip(axes.flat, pictures, strict=False)):
+        ax.imshow(picture.squeeze(), cmap="gray")
+        if titles is not None:
+            ax.set_title(titles[number], fontsize=9, loc="center")
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def heatmap(matrix, *, xlabel, ylabel, label, title=None, ax=None, **arguments):
+    """Draw a matrix as colours with a colour bar; further arguments go to `imshow`.
+
+    Returns:
+        The figure.
+    """
+    figure, ax = (ax.figure, ax) if ax is not None else subplots()
+    picture = ax.imshow(np.asarray(matrix), aspect="auto", interpolation="nearest", **arguments)
+    ax.grid(False)
+    figure.colorbar(picture, ax=ax, label=label)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if title:
+        ax.set_title(title)
+    return figure

@@ -1,0 +1,82 @@
+"""What is built and installed: the wheel holds every lesson and all data, and the declared facts are true."""
+
+import configparser
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+import kerasnotes
+from kerasnotes import data
+from kerasnotes.course import catalog, doctor
+
+ROOT = catalog.PACKAGE.parent
+CONFIG = configparser.ConfigParser()
+CONFIG.read(ROOT / "setup.cfg", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel's file names, built without fetching anything."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = f"from setuptools import build_meta; print(build_meta.build_wheel({str(folder)!r}))"
+    copy = tmp_path_factory.mktemp("source") / "kerasnotes"
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    result = subprocess.run([sys.executable, "-c", build], cwd=copy, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
+        return {info.filename: info.file_size for info in archive.infolist()}
+
+
+def test_the_wheel_holds_every_source_file(wheel):
+    sources = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "kerasnotes").rglob("*")
+        if path.suffix in {".py", ".mplstyle"}
+    }
+    assert sources <= set(wheel)
+
+
+def test_the_wheel_holds_all_data(wheel):
+    for name, expected in data.registry().items():
+        assert wheel[f"kerasnotes/_data/{name}"] == expected["bytes"]
+    assert "kerasnotes/_data/registry.json" in wheel
+    assert "kerasnotes/_data/README.md" in wheel
+
+
+def test_the_wheel_holds_nothing_else(wheel):
+    assert {name.split("/")[0] for name in wheel} == {"kerasnotes", f"kerasnotes-{kerasnotes.__version__}.dist-info"}
+    assert any(name.endswith("LICENSE") for name in wheel)
+
+
+def test_every_package_is_declared():
+    declared = CONFIG["options"]["packages"].split()
+    folders = {
+        path.parent.relative_to(ROOT).as_posix().replace("/", ".")
+        for path in (ROOT / "kerasnotes").rglob("__init__.py")
+    }
+    assert set(declared) == folders | {"kerasnotes._data"}
+
+
+def test_the_doctor_knows_the_declared_bounds():
+    for line in CONFIG["options"]["install_requires"].split():
+        name, _, bounds = line.partition(">=")
+        lowest = tuple(int(part) for part in bounds.split(",")[0].split("."))
+        if name in doctor.LOWEST:
+            assert doctor.LOWEST[name] == (*lowest, 0)[:2], name
+        assert ",<" in bounds, f"{name} has no upper bound"
+
+
+def test_the_readme_prints_the_commands_that_ci_runs():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "pip install -e . && python -m kerasnotes.chapter08" in readme
+    assert 'pip install -e ".[test]" && python -m pytest' in readme
+    assert 'pip install -e ".[test]" && python -m pytest' in script

@@ -1,0 +1,60 @@
+"""The shared drawings: what they draw, and what they refuse."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from kerasnotes import plots
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_curves_draw_every_series_with_mean_and_error():
+    runs = np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0]])
+    figure = plots.curves(
+        [1, 2, 3], {"one": [1, 2, 3], "runs": runs}, xlabel="step", ylabel="loss", title="T", yscale="log"
+    )
+    (ax,) = figure.axes
+    assert [line.get_label() for line in ax.lines] == ["one", "runs"]
+    assert ax.lines[1].get_ydata().tolist() == [2.0, 3.0, 4.0]
+    assert len(ax.collections) == 1
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("step", "loss", "log")
+    assert ax.get_legend() is not None
+    assert ax.lines[0].get_linestyle() != ax.lines[1].get_linestyle()
+
+
+def test_mean_and_error():
+    mean, error = plots.mean_and_error([[1.0, 5.0], [3.0, 5.0]])
+    assert mean.tolist() == [2.0, 5.0]
+    assert error == pytest.approx([1.0, 0.0])  # deviation sqrt(2) over sqrt(2)
+    assert plots.mean_and_error([[7.0]])[1].tolist() == [0.0]
+    with pytest.raises(ValueError, match="at least one run"):
+        plots.mean_and_error([])
+
+
+def test_images_make_a_grid():
+    figure = plots.images(np.zeros((5, 4, 4)), columns=3, titles=list("abcde"))
+    assert len(figure.axes) == 6
+    assert sum(bool(ax.images) for ax in figure.axes) == 5
+    with pytest.raises(ValueError, match="pictures"):
+        plots.images(np.zeros((4, 4)))
+
+
+def test_bars_and_heatmap():
+    figure = plots.bars(["a", "b"], [1.0, 2.0], ylabel="accuracy", bound=1.5, bound_label="bound", title="T")
+    assert len(figure.axes[0].patches) == 2
+    figure = plots.heatmap(np.eye(3), xlabel="x", ylabel="y", label="value", title="T")
+    assert figure.axes[1].get_ylabel() == "value"
+
+
+def test_colours_are_those_for_colour_blind_readers():
+    plots.subplots()
+    drawn = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+    with plt.style.context("tableau-colorblind10"):
+        assert {c.upper().lstrip("#") for c in drawn} == {
+            c.upper().lstrip("#") for c in plt.rcParams["axes.prop_cycle"].by_key()["color"]
+        }
