@@ -1,0 +1,299 @@
+"""Our `fit` against Keras's: same steps, same numbers, any model; and what it refuses."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from kerasnotes import training
+
+FORMS = [form for form in training.FORMS if form != "auto"]
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(70, 6)).astype("float32")
+Y = RNG.integers(0, 3, size=70)
+SEQUENCES = RNG.normal(size=(40, 5, 3)).astype("float32")
+IMAGES = RNG.normal(size=(40, 8, 8, 1)).astype("float32")
+
+
+def dense():
+    return keras.Sequential([keras.Input((6,)), layers.Dense(8, activation="tanh"), layers.Dense(3)]), X, Y
+
+
+def normalized():
+    return keras.Sequential([keras.Input((6,)), layers.Dense(8), layers.BatchNormalization(), layers.Dense(3)]), X, Y
+
+
+def regularized():
+    hidden = layers.Dense(8, kernel_regularizer=keras.regularizers.L2(0.1))
+    return keras.Sequential([keras.Input((6,)), hidden, layers.Dense(3)]), X, Y
+
+
+def recurrent():
+    return keras.Sequential([keras.Input((5, 3)), layers.LSTM(4), layers.Dense(3)]), SEQUENCES, Y[:40]
+
+
+def convolutional():
+    convolution = layers.Conv2D(3, 3, activation="relu")
+    return (
+        keras.Sequential(
+            [keras.Input((8, 8, 1)), convolution, layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(3)]
+        ),
+        IMAGES,
+        Y[:40],
+    )
+
+
+MODELS = [dense, normalized, regularized, recurrent, convolutional]
+CASES = [
+    *((dense, form) for form in FORMS),
+    (normalized, "xla"),
+    (regularized, "loop"),
+    (recurrent, "xla"),
+    (convolutional, "loop"),
+    (convolutional, "auto"),
+]
+
+
+def compiled(build, optimizer="adam", **arguments):
+    keras.utils.set_random_seed(1)
+    model, x, y = build()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], **arguments)
+    return model, x, y
+
+
+@pytest.mark.parametrize(("build", "form"), CASES)
+def test_the_same_as_keras(build, form):
+    ours, x, y = compiled(build)
+    theirs, _, _ = compiled(build)
+    held_out = (x[:10], y[:10])
+    history = training.fit(ours, x, y, batch_size=16, epochs=3, shuffle=False, validation_data=held_out, form=form)
+    expected = theirs.fit(x, y, batch_size=16, epochs=3, shuffle=False, validation_data=held_out, verbose=0)
+    assert history.history.keys() == expected.history.keys()
+    for name, values in expected.history.items():
+        assert history.history[name] == pytest.approx(values, rel=2e-3, abs=2e-4), name
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+    assert history.epoch == [0, 1, 2]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_sample_weights(form):
+    weights = np.linspace(0.0, 2.0, 70).astype("float32")
+    ours, x, y = compiled(dense, weighted_metrics=["accuracy"])
+    theirs, _, _ = compiled(dense, weighted_metrics=["accuracy"])
+    history = training.fit(ours, x, y, batch_size=32, epochs=2, shuffle=False, sample_weight=weights, form=form)
+    expected = theirs.fit(x, y, batch_size=32, epochs=2, shuffle=False, sample_weight=weights, verbose=0)
+    assert history.history["loss"] == pytest.approx(expected.history["loss"], rel=1e-4)
+
+
+def test_every_sample_once_an_epoch_in_an_order_of_the_seed():
+    class Collector(keras.Model):
+        def __init__(self, size):
+            super().__init__()
+            self.scale = self.add_weight(shape=(), initializer="ones")
+            self.seen = self.add_weight(shape=(size,), initializer="zeros", trainable=False)
+
+        def call(self, x):
+            return x * self.scale
+
+        def train_step(self, data):
+            (x,) = data
+            self.seen.assign_add(tf.reduce_sum(tf.one_hot(tf.cast(x[:, 0], tf.int32), 11), axis=0))
+            self.optimizer.apply_gradients([(tf.constant(0.0), self.scale.value)])
+            return {}
+
+    for form in FORMS:
+        model = Collector(11)
+        model.compile(optimizer="sgd")
+        training.fit(model, np.arange(11.0)[:, None], batch_size=4, epochs=3, form=form)
+        assert model.seen.numpy().tolist() == [3.0] * 11
+
+
+def test_one_seed_gives_the_same_numbers():
+    losses = []
+    for seed in (0, 0, 1):
+        model, x, y = compiled(dense)
+        losses.append(training.fit(model, x, y, batch_size=16, epochs=2, seed=seed).history["loss"])
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
+
+
+def test_a_subclass_with_its_own_steps():
+    class Doubling(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(1)
+            self.tracker = keras.metrics.Mean(name="error")
+
+        def call(self, x):
+            return self.dense(x)
+
+        @property
+        def metrics(self):
+            return [self.tracker]
+
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.square(self(x, training=True) - y))
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            self.tracker.update_state(loss)
+            return {"error": self.tracker.result()}
+
+    for form in FORMS:
+        keras.utils.set_random_seed(0)
+        model = Doubling()
+        model.compile(optimizer=keras.optimizers.SGD(0.1))
+        history = training.fit(model, X, X[:, :1] * 2, batch_size=10, epochs=30, form=form).history
+        assert list(history) == ["error"]
+        assert history["error"][-1] < 0.01 * history["error"][0]
+
+
+def test_dropout_draws_a_new_mask_every_step():
+    for form in FORMS:
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [keras.Input((1,)), layers.Dropout(0.5, seed=1), layers.Dense(1, use_bias=False, trainable=False)]
+        )
+        model.compile(optimizer="sgd", loss=lambda y, output: output, metrics=[])
+        model.layers[-1].kernel.assign([[1.0]])
+        losses = training.fit(
+            model, np.ones((64, 1), "float32"), np.ones((64, 1)), batch_size=8, epochs=6, form=form
+        ).history["loss"]
+        assert len(set(losses)) > 3
+        assert np.mean(losses) == pytest.approx(1.0, abs=0.25)
+
+
+def test_early_stopping_and_snapshots():
+    model, x, y = compiled(dense)
+    snapshots = training.Snapshots(epochs=[0, 2])
+    stopping = keras.callbacks.EarlyStopping(monitor="loss", min_delta=1e9, patience=2, restore_best_weights=True)
+    history = training.fit(model, x, y, batch_size=16, epochs=20, callbacks=[stopping, snapshots])
+    assert len(history.history["loss"]) == 3
+    assert sorted(snapshots.weights) == [0, 2]
+    for a, b in zip(model.get_weights(), snapshots.weights[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_learning_rate_may_change_between_epochs():
+    for form in FORMS:
+        model, x, y = compiled(dense, optimizer=keras.optimizers.SGD(0.1))
+        frozen = keras.callbacks.LearningRateScheduler(lambda epoch: 0.0)
+        before = model.get_weights()
+        training.fit(model, x, y, batch_size=16, epochs=2, callbacks=[frozen], form=form)
+        for a, b in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_callbacks_of_batches_are_called():
+    class Counter(keras.callbacks.Callback):
+        batches = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.batches += 1
+            assert "loss" in logs
+
+    counter = Counter()
+    model, x, y = compiled(dense)
+    training.fit(model, x, y, batch_size=16, epochs=2, callbacks=[counter])
+    assert counter.batches == 2 * 5
+    with pytest.raises(ValueError, match="batch hooks"):
+        training.fit(model, x, y, callbacks=[counter], form=FORMS[0])
+
+
+def test_compile_again_and_go_on():
+    model, x, y = compiled(dense)
+    training.fit(model, x, y, epochs=1)
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.0), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    before = model.get_weights()
+    history = training.fit(model, x, y, epochs=3, initial_epoch=1)
+    assert history.epoch == [1, 2]
+    assert history.history["loss"][0] == pytest.approx(history.history["loss"][1])
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_form_fits_the_model():
+    for build, expected in ((dense, "xla"), (recurrent, "xla"), (convolutional, "loop")):
+        model, x, y = compiled(build)
+        functions = training._compiled(model)
+        assert functions.faster_form(training._as_tensors(x, y), 16) == expected
+    model = keras.Sequential([keras.Input((6,)), layers.Dropout(0.5), layers.Dense(3)])
+    model.compile(optimizer="adam", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert training._compiled(model).faster_form(training._as_tensors(X, Y), 16) == "loop"
+
+
+def test_what_xla_cannot_compile_still_trains():
+    class Counting(layers.Layer):
+        def call(self, x):
+            counts = tf.math.bincount(tf.cast(x[:, 0] > 0, tf.int32), minlength=2, maxlength=2)
+            return x + 0.0 * tf.cast(counts[0], x.dtype)
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6,)), Counting(), layers.Dense(3)])
+    model.compile(optimizer="adam", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    losses = training.fit(model, X, Y, batch_size=10, epochs=2, validation_data=(X, Y)).history["loss"]
+    assert losses[1] < losses[0]
+    with pytest.raises(ValueError, match="form"):
+        training.fit(model, X, Y, form="epoch")
+
+
+def test_evaluate_and_predict_equal_keras():
+    for build in (dense, convolutional):
+        model, x, y = compiled(build)
+        expected = model.evaluate(x, y, verbose=0, return_dict=True)
+        found = training.evaluate(model, x, y, batch_size=16)
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
+        np.testing.assert_allclose(
+            training.predict(model, x, batch_size=16), model.predict(x, verbose=0), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_several_inputs_and_outputs():
+    a, b = keras.Input((6,), name="a"), keras.Input((6,), name="b")
+    keras.utils.set_random_seed(0)
+    model = keras.Model({"a": a, "b": b}, {"sum": layers.Dense(1)(a + b), "difference": layers.Dense(1)(a - b)})
+    model.compile(optimizer=keras.optimizers.Adam(0.05), loss={"sum": "mse", "difference": "mse"})
+    inputs, targets = {"a": X, "b": X[::-1]}, {"sum": X[:, :1], "difference": X[:, 1:2]}
+    history = training.fit(model, inputs, targets, batch_size=10, epochs=5).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert training.predict(model, inputs)["sum"].shape == (70, 1)
+
+
+def test_progress_is_shown_by_epoch():
+    seen = []
+    model, x, y = compiled(dense)
+    training.fit(
+        model, x, y, epochs=2, track=lambda items, description: seen.append((len(items), description)) or items
+    )
+    assert seen == [(2, "training")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size: expected a positive whole number, got 0"),
+        ({"epochs": 1.5}, "epochs: expected a positive whole number, got 1.5"),
+        ({"form": "fast"}, "form: expected one of auto"),
+        ({"x": X[:3]}, "equally many samples"),
+        ({"x": X[:0], "y": Y[:0]}, "at least one"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    model, x, y = compiled(dense)
+    with pytest.raises(ValueError, match=message):
+        training.fit(model, **{"x": x, "y": y, **arguments})
+
+
+def test_a_model_must_be_compiled():
+    model, x, y = dense()
+    with pytest.raises(ValueError, match="compiled model"):
+        training.fit(model, x, y)
+    with pytest.raises(ValueError, match="compiled model"):
+        training.evaluate(model, x, y)
+    assert training.predict(model, x).shape == (70, 3)
