@@ -1,0 +1,7 @@
+"""Chapter 08 · Recurrent networks · 循环神经网络.
+
+One cell, used again at every step: how text becomes numbers, how a recurrent network is trained through time, why its
+gradients explode or fade, and how far back it remembers.
+"""
+
+LESSONS = ("sequences", "simple_rnn", "bptt", "clipping", "deep_rnn", "language_model", "memory_span")
