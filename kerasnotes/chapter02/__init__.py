@@ -1,0 +1,7 @@
+"""Chapter 02 · Neural-network foundations · 神经网络基础.
+
+What one neuron computes, which functions squash or rectify its output, and which loss tells it how wrong it is. Then
+neurons are joined: layers compute logic, draw polygons, fit real data, and approximate any curve with bumps.
+"""
+
+LESSONS = ("neurons", "activations", "logic", "losses", "regression", "mlp", "approximation")
