@@ -1,0 +1,7 @@
+"""Chapter 04 · Back-propagation · 反向传播.
+
+How a network learns which weight to blame: the chain rule on a computation graph, the same rule written for whole
+layers and used to train a network by hand, and what happens to the gradient on its way back through many layers.
+"""
+
+LESSONS = ("chain_rule", "backpropagation", "depth")
