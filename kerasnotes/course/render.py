@@ -119,7 +119,7 @@ def terminal(report, console):
 
 def _block(kind, record):
     if kind == "table":
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for i, column in enumerate(record["columns"]):
             numeric = any(isinstance(row[i], (int, float)) for row in record["rows"])
             table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
