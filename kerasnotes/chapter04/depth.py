@@ -220,8 +220,8 @@ def lesson(
 
     (x, y), _ = data.fashion_mnist()
     rows, epochs, runs = [], {"relu": [], "tanh": []}, {"relu": [], "tanh": []}
-    pairs = [(number, activation) for number in range(seed, seed + seeds) for activation in epochs]
-    for number, activation in report.track(pairs, "convolutional networks"):
+    networks = [(number, activation) for number in range(seed, seed + seeds) for activation in epochs]
+    for number, activation in report.track(networks, "convolutional networks"):
         chosen = np.random.default_rng(number).permutation(len(x))[:images]
         pictures = x[chosen, ..., None].astype("float32") / 255
         pictures = (pictures - pictures.mean()) / pictures.std()
@@ -236,7 +236,8 @@ def lesson(
     counts = [(name, *(_mean_epochs(runs[name], level) for level in levels)) for name in runs]
     columns = ("activation", *(f"epochs to {level:.0%}" for level in levels))
     report.table("epochs to other training errors, each at its best learning rate", columns, counts)
-    fewer = np.subtract(epochs["tanh"], epochs["relu"])
+    pairs = zip(epochs["tanh"], epochs["relu"], strict=True)
+    fewer = np.array([tanh - relu if relu < math.inf else math.nan for tanh, relu in pairs])
     label = f"epochs to a training error of {target_error:.0%}, all seeds together: tanh minus ReLU"
     report.at_least(label, got=fewer.sum(), bound=1, trained=True)
     means = [(name, *map(float, plots.mean_and_error(epochs[name]))) for name in epochs]
@@ -266,8 +267,8 @@ def lesson(
     report.note(
         "Krizhevsky et al. reach 25 % on CIFAR-10 six times faster with ReLU. Here the task is easier and the gain far "
         f"smaller: {images} pictures of Fashion-MNIST to {target_error:.0%}, batches of 64 instead of 128, strides "
-        f"instead of pooling, learning rates {rates} (0.08 was worse for both). As in the paper, each activation has its "
-        "own best rate."
+        f"instead of pooling, learning rates {rates} (0.08 was worse for both). As in the paper, each activation has "
+        "its own best rate."
     )
     report.note(
         "The gain depends on the setting, and this one was found by trying about ten: He's start for ReLU and Glorot's "

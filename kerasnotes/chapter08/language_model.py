@@ -253,7 +253,7 @@ def interpolation_weights(probabilities, iterations=100):
 def lesson(
     report,
     *,
-    epochs: int = 10,
+    epochs: int = 8,
     units: int = 128,
     batch_size: int = 32,
     steps: int = 50,

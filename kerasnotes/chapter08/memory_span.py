@@ -375,8 +375,8 @@ def _figure(lags, curves, exceptions, sensitivities, steps):
         value, error = plots.mean_and_error(runs[runs.mean(axis=(1, 2)).argmax(), 0])
         left.errorbar(lags[-1], value, error, marker=marker, color=color, linestyle="", capsize=4, label=name)
     left.axhline(0.5, color="C2", linestyle=":", label="chance")
-    left.set_ylim(0.4, 1.05)
-    left.legend(loc="center left", bbox_to_anchor=(0.0, 0.4))
+    left.set_ylim(0.0, 1.05)
+    left.legend(loc="lower left")
     plots.curves(
         np.arange(len(sensitivities["noise"])),
         sensitivities,
