@@ -292,12 +292,13 @@ def lesson(
     _carried_state(report, model, test[:201])
     inputs, targets = (tf.constant(part) for part in stateful_batches(train, batch_size, steps))
     untrained = perplexity(model, test, steps=1000)
-    report.check("perplexity before training, near the vocabulary size", untrained, len(vocabulary), rtol=0.1)
+    report.check("perplexity before training, near the vocabulary size", untrained, len(vocabulary), rtol=0.25)
     spread = float(tf.math.reduce_std(model(test[np.newaxis, :200]), axis=-1)[0].numpy().mean())
     report.note(
         "It may lie a little above: random logits of variance s² are confident by chance, which raises its logarithm "
         f"by about s²/2; here s is {spread:.2f}, which gives {len(vocabulary) * math.exp(spread**2 / 2):.1f}. Luck on "
-        "frequent characters moves it either way. A model whose logits are all 0 has exactly the vocabulary's size."
+        "frequent characters moves the logarithm by about s·√(Σ f²), f the characters' shares, near 0.07; three times "
+        "that and s²/2 make the tolerance of 25 %. A model whose logits are all 0 has exactly the vocabulary's size."
     )
     flat = CharacterModel(len(vocabulary), 4)
     flat.head.kernel.assign(tf.zeros_like(flat.head.kernel))
