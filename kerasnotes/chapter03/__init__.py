@@ -1,0 +1,16 @@
+"""Chapter 03 · Gradient descent · 梯度下降.
+
+From the slope of a function to the optimizers of today: what a gradient is, how large a step may be and how fast it
+arrives, what noise in the gradient costs and gains, how each weight gets a step of its own, and what curvature tells.
+"""
+
+LESSONS = (
+    "gradients",
+    "loss_gradients",
+    "descent",
+    "stochastic",
+    "optimizers",
+    "swats",
+    "second_order",
+    "critical_points",
+)

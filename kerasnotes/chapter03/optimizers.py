@@ -1,0 +1,355 @@
+"""Adaptive optimizers give every weight a step of its own, measured by the slopes that this weight has seen.
+
+In a narrow valley one learning rate is too large across and too small along. Rprop looks only at the sign of a slope;
+AdaGrad, RMSProp and Adam divide it by its own usual size. All are built here and equal Keras's, step for step. They
+owe their speed to valleys along the axes: turn the valley by 45° and much of it is gone. On a saddle, where slopes are
+small, RMSProp walks on at full pace while plain descent crawls.
+
+Notes: chapter 03, "Rprop, AdaGrad, RMSProp, Adam" (自适应学习率算法).
+Source: Riedmiller and Braun 1993, A direct adaptive method for faster backpropagation learning: the RPROP algorithm;
+Duchi et al. 2011, Adaptive subgradient methods; Tieleman and Hinton 2012, Lecture 6.5: rmsprop; Kingma and Ba 2015,
+arXiv:1412.6980, Algorithm 1.
+"""
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from kerasnotes import data, plots, training
+
+SMOKE = {"steps": 60, "epochs": 3}
+SECONDS = 5
+
+
+class _Optimizer:
+    """What the four methods share: they are told apart by `_move` alone."""
+
+    def step(self, w, gradient):
+        """The weights after one step, of the shape of `w`. Raises ValueError if the shapes differ, or for NaN."""
+        w = np.asarray(w) if np.asarray(w).dtype.kind == "f" else np.asarray(w, np.float64)
+        gradient = np.asarray(gradient, w.dtype)
+        self.shape = getattr(self, "shape", w.shape)  # what is kept for each weight belongs to the first call's weights
+        same = w.shape == gradient.shape == self.shape
+        _expect(same, "w, gradient", f"the shape {self.shape}", (w.shape, gradient.shape))
+        _expect(not np.isnan(w + gradient).any(), "w, gradient", "numbers", "NaN")
+        return w + self._move(gradient)
+
+
+class Rprop(_Optimizer):
+    """Only the sign of a slope counts: a weight's step grows while the sign stays, and halves when it turns.
+
+    When the sign turns, this weight's last move is taken back as well. Meant for gradients of the whole data.
+
+    Args: `learning_rate` is the first step of every weight, the next two are factors on it, the last two its bounds.
+    Raises: ValueError: If an argument is out of range.
+    Source: Riedmiller and Braun 1993; with backtracking, called Rprop+ by Igel and Hüsken 2000.
+    """
+
+    def __init__(self, learning_rate=0.01, increase=1.2, decrease=0.5, min_step=1e-6, max_step=50.0):
+        _expect_rprop(learning_rate, increase, decrease, min_step, max_step)
+        self.factors, self.bounds = (decrease, 1.0, increase), (min_step, max_step)
+        self.step_size, self.gradient, self.move = learning_rate, 0.0, 0.0
+
+    def _move(self, gradient):
+        agreement = np.sign(gradient) * np.sign(self.gradient)  # 1: same sign, −1: turned, 0: one of them is zero
+        factor = np.asarray(self.factors, gradient.dtype)[agreement.astype(int) + 1]
+        self.step_size = np.clip(self.step_size * factor, *self.bounds)
+        self.move = np.where(agreement < 0, -self.move, -np.sign(gradient) * self.step_size)
+        self.gradient = np.where(agreement < 0, np.zeros_like(gradient), gradient)  # zero: no second turn right away
+        return self.move
+
+
+class AdaGrad(_Optimizer):
+    """Divides each weight's slope by the root of the sum of all its squares: steps get smaller and smaller.
+
+    Args, Raises: As for `keras.optimizers.Adagrad`; ValueError if one is out of range.
+    Source: Duchi et al. 2011, Figure 1 (diagonal).
+    """
+
+    def __init__(self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7):
+        start = initial_accumulator_value
+        _expect(0 <= start < math.inf, "initial_accumulator_value", "a number of at least 0", start)
+        _expect_rates(learning_rate, epsilon)
+        self.learning_rate, self.epsilon, self.accumulator = learning_rate, epsilon, start
+
+    def _move(self, gradient):
+        self.accumulator = self.accumulator + gradient**2
+        return -self.learning_rate * gradient / np.sqrt(self.accumulator + self.epsilon)
+
+
+class RMSProp(_Optimizer):
+    """As AdaGrad, but with a running mean of the squares: old slopes are forgotten, and steps need not shrink.
+
+    Args, Raises: As for `keras.optimizers.RMSprop`; ValueError if one is out of range.
+    Source: Tieleman and Hinton 2012, Lecture 6.5; epsilon stands inside the root, as in Keras.
+    """
+
+    def __init__(self, learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7):
+        _expect_rates(learning_rate, epsilon, rho=rho, momentum=momentum)
+        self.learning_rate, self.rho, self.momentum, self.epsilon = learning_rate, rho, momentum, epsilon
+        self.velocity, self.move = 0.0, 0.0
+
+    def _move(self, gradient):
+        self.velocity = self.rho * self.velocity + (1 - self.rho) * gradient**2
+        step = self.learning_rate * gradient / np.sqrt(self.velocity + self.epsilon)
+        self.move = self.momentum * self.move - step
+        return self.move
+
+
+class Adam(_Optimizer):
+    """A running mean of the slopes, divided by the root of a running mean of their squares.
+
+    Both means start at zero and are too small at first; a factor on the learning rate sets that right.
+
+    Args, Raises: As for `keras.optimizers.Adam`; ValueError if one is out of range.
+    Source: Kingma and Ba 2015, arXiv:1412.6980, Algorithm 1, in the order of computation of the end of Section 2.
+    """
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+        _expect_rates(learning_rate, epsilon, beta_1=beta_1, beta_2=beta_2)
+        self.learning_rate, self.beta_1, self.beta_2, self.epsilon = learning_rate, beta_1, beta_2, epsilon
+        self.momentum, self.velocity, self.iterations = 0.0, 0.0, 0
+
+    def _move(self, gradient):
+        self.iterations += 1
+        self.momentum = self.beta_1 * self.momentum + (1 - self.beta_1) * gradient
+        self.velocity = self.beta_2 * self.velocity + (1 - self.beta_2) * gradient**2
+        correction = math.sqrt(1 - self.beta_2**self.iterations) / (1 - self.beta_1**self.iterations)
+        return -self.learning_rate * correction * self.momentum / (np.sqrt(self.velocity) + self.epsilon)
+
+
+class KerasRprop(keras.optimizers.Optimizer):
+    """`Rprop` for `model.compile`. Train with all the data in one batch: noise would turn signs at random.
+
+    Args, Raises: As for `Rprop`; further arguments, such as `clipnorm`, go to `keras.optimizers.Optimizer`.
+        A schedule has no effect: the learning rate is only where the steps start.
+    """
+
+    def __init__(self, learning_rate=0.01, increase=1.2, decrease=0.5, min_step=1e-6, max_step=50.0, **arguments):
+        _expect_rprop(learning_rate, increase, decrease, min_step, max_step)
+        super().__init__(learning_rate=learning_rate, **arguments)
+        self.own = {"increase": increase, "decrease": decrease, "min_step": min_step, "max_step": max_step}
+        self.start = learning_rate
+
+    def build(self, variables):
+        """Creates what is kept for each weight: the size of its step, its last slope and its last move."""
+        if not self.built:
+            super().build(variables)
+            start = keras.initializers.Constant(self.start)
+            self.step_sizes = self.add_optimizer_variables(variables, "step_size", initializer=start)
+            self.gradients, self.moves = self.add_optimizer_variables(variables, ["gradient", "move"])
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Moves one variable; Keras calls it for each of them."""
+        gradient = tf.convert_to_tensor(gradient)  # an embedding's gradient comes in slices
+        kept = (self.step_sizes, self.gradients, self.moves)
+        step_size, last, move = (each[self._get_variable_index(variable)] for each in kept)
+        agreement = ops.sign(gradient) * ops.sign(last)
+        factor = ops.where(agreement > 0, self.own["increase"], ops.where(agreement < 0, self.own["decrease"], 1.0))
+        step = ops.clip(step_size * ops.cast(factor, step_size.dtype), self.own["min_step"], self.own["max_step"])
+        self.assign(step_size, step)
+        self.assign(move, ops.where(agreement < 0, -move, -ops.sign(gradient) * step))
+        self.assign(last, ops.where(agreement < 0, ops.zeros_like(gradient), gradient))
+        self.assign_add(variable, move)
+
+    def get_config(self):
+        """The arguments, so that a saved model can be loaded."""
+        return {**super().get_config(), "learning_rate": self.start, **self.own}
+
+
+def _expect(holds, name, expected, got):
+    if not holds:
+        raise ValueError(f"{name}: expected {expected}, got {got}")
+
+
+def _expect_rates(learning_rate, epsilon, **shares):
+    _expect(0 < learning_rate < math.inf, "learning_rate", "a positive number", learning_rate)
+    _expect(0 <= epsilon < math.inf, "epsilon", "a number of at least 0", epsilon)
+    for name, share in shares.items():
+        _expect(0 <= share < 1, name, "a number in [0, 1)", share)
+
+
+def _expect_rprop(learning_rate, increase, decrease, min_step, max_step):
+    steps = (min_step, learning_rate, max_step)
+    inside = 0 < min_step <= learning_rate <= max_step < math.inf
+    _expect(inside, "learning_rate", "0 < min_step <= learning_rate <= max_step", steps)
+    _expect(1 < increase < math.inf, "increase", "a number above 1", increase)
+    _expect(0 < decrease < 1, "decrease", "a number between 0 and 1", decrease)
+
+
+def lesson(report, *, steps: int = 400, curvature: float = 100.0, epochs: int = 300, seed: int = 0):
+    """Compare the methods with Keras's, on a saddle, in a valley, in the same valley turned by 45°, and in training.
+
+    Args:
+        report: The report to write to.
+        steps: Steps of each method in the valleys (50 to 10000).
+        curvature: Curvature across the valley; along it, it is 1 (2 to 1000).
+        epochs: Epochs of each training on the car data (1 to 10000).
+        seed: Seed of all random draws (0 to 4294967295).
+    """
+    rng = np.random.default_rng(seed)
+    start, gradients = rng.normal(size=4), rng.normal(size=(100, 4)) * [1e-3, 0.1, 1, 10]
+    for name, kept, ours, theirs in (
+        ("Rprop", "size of the step, last slope, last move", Rprop(), KerasRprop()),
+        ("AdaGrad", "sum of squared slopes", AdaGrad(0.1), keras.optimizers.Adagrad(0.1)),
+        ("RMSProp", "mean of squared slopes", RMSProp(0.01), keras.optimizers.RMSprop(0.01)),
+        (
+            "RMSProp, momentum 0.9,",
+            "last move as well",
+            RMSProp(0.01, 0.9, 0.9),
+            keras.optimizers.RMSprop(0.01, 0.9, 0.9),
+        ),
+        ("Adam", "mean of slopes, mean of squares", Adam(0.01), keras.optimizers.Adam(0.01)),
+    ):
+        paths = [_path(each, gradients, start, 100) for each in (ours, _Keras(theirs, start))]
+        report.check(f"{name} (keeps: {kept}) equals Keras over 100 steps", *paths, atol=1e-5)
+    _first_step_of_adam(report)
+    _corrections(report, np.array([1.0, curvature]))
+    _saddle(report)
+    _valleys(report, curvature, steps)
+    _training(report, epochs, seed)
+
+
+class _PlainDescent(_Optimizer):
+    def __init__(self, learning_rate):
+        self.learning_rate = learning_rate
+
+    def _move(self, gradient):
+        return -self.learning_rate * gradient
+
+
+class _Keras:
+    def __init__(self, optimizer, start):
+        self.optimizer, self.variable = optimizer, keras.Variable(np.asarray(start), dtype="float64")
+
+    def step(self, w, gradient):
+        self.optimizer.apply([tf.constant(gradient)], [self.variable])
+        return self.variable.numpy()
+
+
+def _path(optimizer, gradient, start, steps):
+    path = [np.asarray(start, np.float64)]
+    for step in range(steps):
+        path.append(optimizer.step(path[-1], gradient(path[-1]) if callable(gradient) else gradient[step]))
+    return np.array(path)  # (steps + 1, dims)
+
+
+def _first_step_of_adam(report):
+    slopes = np.array([1e-2, -1.0, 100.0])
+    first = Adam(0.01, epsilon=0.0).step(np.zeros(3), slopes)
+    report.check("Adam's first step is as long as the learning rate, for every slope", first, -0.01 * np.sign(slopes))
+    lengths = [[t, (1 - 0.9**t) / math.sqrt(1 - 0.999**t)] for t in (1, 10, 100, 1000, 10000)]
+    report.table("without Adam's correction, in a constant slope", ["step", "times the right length"], lengths)
+
+
+def _corrections(report, curvatures, rate=0.01, rho=0.9):
+    class SecondDerivatives(_Optimizer):
+        mean = 0.0
+
+        def _move(self, gradient):
+            self.mean = rho * self.mean + (1 - rho) * curvatures
+            return -rate * gradient / self.mean
+
+    class ConstantMomentum(RMSProp):
+        def _move(self, gradient):
+            self.move = rate  # so the term is μα, whatever the last move was
+            return super()._move(gradient)
+
+    start, gaps = np.array([1.0, 0.7]), []
+    for momentum, notes in ((0.0, SecondDerivatives()), (0.9, ConstantMomentum(rate, rho, 0.9))):
+        library = _Keras(keras.optimizers.RMSprop(rate, rho, momentum), start)
+        ours, theirs, other = (
+            _path(each, lambda w: curvatures * w, start, 100) for each in (RMSProp(rate, rho, momentum), library, notes)
+        )
+        gaps.append([np.abs(path - theirs).max() for path in (ours, other)])
+    shown = [
+        "largest distance from Keras in 100 steps: {1:.2g}, of the right form {0:.0e}".format(*gap) for gap in gaps
+    ]
+    report.at_most("in the valley, largest distance of RMSProp from Keras", [gap[0] for gap in gaps], 1e-5)
+    report.at_least("and of the notes' two forms, in learning rates", [gap[1] / rate for gap in gaps], 1.0)
+    report.correction(
+        "RMSProp",
+        course="It averages second derivatives and divides the slope by that average.",
+        correct="It averages squares of first derivatives and divides by the root of that average.",
+        shown_by=shown[0],
+    )
+    report.correction(
+        "the momentum term of RMSProp",
+        course="μα is added, with the learning rate α.",
+        correct="μ·Δw(t − 1) is added, μ times the last move.",
+        shown_by=shown[1],
+    )
+
+
+def _saddle(report, rate=0.01, start=1e-3):
+    """x² − y² near its ridge: y has to grow from `start` to 1, in plain descent by 1 + 2·rate a step."""
+    plain, rms = (
+        np.argmax(_path(optimizer, lambda w: np.array([2.0, -2.0]) * w, [1.0, start], 500)[:, 1] >= 1)
+        for optimizer in (_PlainDescent(rate), RMSProp(rate))
+    )
+    by_hand = math.ceil(math.log(1 / start) / math.log(1 + 2 * rate))
+    report.check("steps in which plain descent leaves the saddle x² − y²", plain, want=by_hand)
+    report.at_most("RMSProp needs fewer than 1/rate: slopes grow, so each step is longer than the rate", rms, 1 / rate)
+    report.at_least("and it does leave", rms, 1)
+
+
+def _valleys(report, curvature, steps):
+    methods = {
+        "plain descent": (_PlainDescent, 2 / (1 + curvature)),  # its best rate
+        "Rprop": (Rprop, 0.01),
+        "AdaGrad": (AdaGrad, 0.3),
+        "RMSProp": (RMSProp, 0.01),
+        "RMSProp, momentum 0.9": (lambda rate: RMSProp(rate, momentum=0.9), 0.003),
+        "Adam": (Adam, 0.1),
+    }
+    figure, axes = plots.subplots(1, 2, figsize=(11, 5.2))
+    grid = np.stack(np.meshgrid(*[np.linspace(-0.6, 1.3, 150)] * 2), axis=-1)  # (150, 150, 2)
+    counts = {}
+    for ax, turn, title in zip(
+        axes, (np.eye(2), np.array([[1, -1], [1, 1]]) / math.sqrt(2)), ("along an axis", "turned by 45°"), strict=True
+    ):
+        matrix = turn @ np.diag([1.0, curvature]) @ turn.T
+        height = np.einsum("...i,ij,...j->...", grid, matrix, grid) / 2
+        ax.contour(*np.moveaxis(grid, -1, 0), height, np.geomspace(0.02, 80, 10), colors="0.85", linewidths=1)
+        for number, (name, (make, rate)) in enumerate(methods.items()):
+            path = _path(make(rate), lambda w, matrix=matrix: matrix @ w, turn @ [1.0, 0.7], steps)
+            loss = np.einsum("ti,ij,tj->t", path, matrix, path) / 2
+            counts.setdefault(name, []).append(int(np.flatnonzero(loss > loss[0] / 1000)[-1]) + 1)
+            ax.plot(
+                *path[:120].T,
+                plots.LINE_STYLES[number % 4],
+                marker=".",
+                markersize=4,
+                linewidth=1.5,
+                alpha=1 if number else 0.3,
+                label=name,
+            )
+        ax.plot(0, 0, "*", color="black", markersize=14)
+        ax.set(xlabel="weight 1", ylabel="weight 2", xlim=(-0.6, 1.3), ylim=(-0.6, 1.3), title=f"A valley {title}")
+        ax.grid(False)
+    axes[0].legend(loc="lower left", ncols=2, fontsize=9)
+    rows = [[name, methods[name][1], *(each if each <= steps else None for each in counts[name])] for name in counts]
+    columns = ["method", "learning rate", "valley along an axis", "turned by 45°"]
+    report.table(f"steps until the loss stays below a thousandth, of {steps} steps", columns, rows)
+    report.check("plain descent does not notice that the valley was turned", *counts["plain descent"])
+    report.at_least("Rprop does: steps turned over steps along", counts["Rprop"][1] / counts["Rprop"][0], 1.0)
+    alt = "Six paths into a valley. Along an axis the adaptive methods go straight; turned, they bend."
+    report.figure("Adaptive methods straighten a valley that lies along an axis", figure, alt=alt)
+
+
+def _training(report, epochs, seed):
+    x, y = ((values - values.mean(axis=0)) / values.std(axis=0) for values in data.auto_mpg())
+    line = np.mean((x @ np.linalg.lstsq(x, y, rcond=None)[0] - y) ** 2)  # no constant needed: all means are zero
+    rows = []
+    for batch_size in (len(x), 32):
+        keras.utils.set_random_seed(seed)
+        model = keras.Sequential([keras.Input((x.shape[1],)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(1)])
+        model.compile(KerasRprop(), "mean_squared_error")
+        losses = training.fit(model, x, y, batch_size=batch_size, epochs=epochs, seed=seed).history["loss"]
+        rows.append([batch_size, losses[0], losses[-1]])
+    columns = ["batch size", "loss of the first epoch", "loss of the last"]
+    report.table(f"KerasRprop in fit on the car data, {epochs} epochs; the best line has {line:.3f}", columns, rows)
+    report.at_most("a network trained with KerasRprop is below the best line's error", rows[0][2], line, trained=True)
