@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 FORMS = ("auto", "xla", "loop", "step")
+WORTH_COMPILING = 400  # steps; XLA takes a second or two to compile, which fewer steps do not earn back
 SLOW_IN_XLA = ("Conv", "DepthwiseConv", "MaxPool", "AvgPool", "StatelessRandom", "Random", "StatelessTruncated")
 
 
@@ -77,7 +78,8 @@ def fit(
     batch_callbacks = [each for each in history.callbacks if _has_batch_hooks(each)]
     validation = None if validation_data is None else _as_tensors(*validation_data)
     if form == "auto":
-        form = "step" if batch_callbacks else compiled.faster_form(data, min(batch_size, samples))
+        steps = (epochs - initial_epoch) * (samples // batch_size)
+        form = "step" if batch_callbacks else compiled.faster_form(data, min(batch_size, samples), steps)
     elif form != "step" and batch_callbacks:
         raise ValueError(f"form: expected 'step' or 'auto' with callbacks that have batch hooks, got {form!r}")
 
@@ -153,8 +155,10 @@ class _Functions:
     forms: dict
     refused: set
 
-    def faster_form(self, data, batch_size):
-        """`"loop"` if the training step has operations that are slow under XLA, else `"xla"`."""
+    def faster_form(self, data, batch_size, steps):
+        """`"loop"` for a few steps, or if the training step has operations that are slow under XLA, else `"xla"`."""
+        if steps < WORTH_COMPILING and ("train_step", "xla") not in self.functions:
+            return "loop"
         key = (batch_size, *(str(tensor.shape[1:]) for tensor in tf.nest.flatten(data)))
         if key not in self.forms:
             graph = self._build(data, batch_size).as_graph_def()
@@ -246,9 +250,8 @@ def _compiled(model):
 def _evaluate(model, data, batch_size):
     model.reset_metrics()
     batch_size = min(batch_size, _samples(data))
-    compiled = _compiled(model)
-    form = compiled.faster_form(data, batch_size)
-    compiled.run("test_step", data, np.arange(_samples(data), dtype=np.int32), batch_size, form, model)
+    order = np.arange(_samples(data), dtype=np.int32)
+    _compiled(model).run("test_step", data, order, batch_size, "loop", model)
     return _results(model)
 
 

@@ -65,9 +65,13 @@ def test_our_layer_equals_the_function_for_any_length(seed, batch, steps, inputs
             layer(x)
             layer.set_weights([parameter.numpy() for parameter in parameters])
             assert layer.count_params() == inputs * units + units**2 + units
-        states = rnn(x, tf.zeros((batch, units)), *parameters)
-        np.testing.assert_allclose(every(x), states, atol=1e-6)
-        np.testing.assert_allclose(last(x), states[:, -1], atol=1e-6)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            states = rnn(x, tf.zeros((batch, units)), *parameters)
+            results = (every(x), states), (last(x), states[:, -1])
+        for ours, expected in results:
+            np.testing.assert_allclose(ours, expected, atol=1e-6)
+            np.testing.assert_allclose(tape.gradient(ours, x), tape.gradient(expected, x), atol=1e-5)
 
 
 def test_one_step_by_hand():

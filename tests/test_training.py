@@ -222,13 +222,14 @@ def test_the_form_fits_the_model():
     for build, expected in ((dense, "xla"), (recurrent, "xla"), (convolutional, "loop")):
         model, x, y = compiled(build)
         functions = training._compiled(model)
-        assert functions.faster_form(training._as_tensors(x, y), 16) == expected
+        assert functions.faster_form(training._as_tensors(x, y), 16, steps=1000) == expected
+        assert functions.faster_form(training._as_tensors(x, y), 16, steps=10) == "loop"
     model = keras.Sequential([keras.Input((6,)), layers.Dropout(0.5), layers.Dense(3)])
     model.compile(optimizer="adam", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    assert training._compiled(model).faster_form(training._as_tensors(X, Y), 16) == "loop"
+    assert training._compiled(model).faster_form(training._as_tensors(X, Y), 16, steps=1000) == "loop"
 
 
-def test_what_xla_cannot_compile_still_trains():
+def test_what_xla_cannot_compile_still_trains(monkeypatch):
     class Counting(layers.Layer):
         def call(self, x):
             counts = tf.math.bincount(tf.cast(x[:, 0] > 0, tf.int32), minlength=2, maxlength=2)
@@ -237,6 +238,7 @@ def test_what_xla_cannot_compile_still_trains():
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((6,)), Counting(), layers.Dense(3)])
     model.compile(optimizer="adam", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    monkeypatch.setattr(training, "WORTH_COMPILING", 0)
     losses = training.fit(model, X, Y, batch_size=10, epochs=2, validation_data=(X, Y)).history["loss"]
     assert losses[1] < losses[0]
     with pytest.raises(ValueError, match="form"):
