@@ -19,7 +19,7 @@ from kerasnotes import plots
 from kerasnotes.chapter08.simple_rnn import rnn
 
 SMOKE = {"steps": 2, "samples": 64, "units": 8}
-SECONDS = 10
+SECONDS = 9
 
 
 def deep_rnn(x, parameters):
@@ -150,7 +150,8 @@ def lesson(
     report.table(f"A fair bit {distance} steps away, on {samples} new sequences", columns, rows)
     report.note(
         "The ceiling of a forward network is exactly 1/2: its answer depends on the bits so far, and the bit to the "
-        "right is a coin that is tossed after them. The check therefore holds for any weights, trained or not."
+        "right is a coin that is tossed after them. The check therefore holds for any weights, trained or not. "
+        "Training is with Adam and clipped gradients, unlike in the sources."
     )
     reach = {name: _reach(network, x[0]) for name, network in networks.items()}
     for name, influence in reach.items():
@@ -225,6 +226,8 @@ def _draw(forward, bidirectional, shares, distance):
             vmax=top,
             extent=(0.5, len(influence) + 0.5, len(influence) + 0.5, 0.5),
         )
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.get_major_locator().set_params(integer=True)
     positions = np.arange(len(shares))
     for side, (name, hatch) in enumerate(
         ((f"{distance} steps to the left", ""), (f"{distance} steps to the right", "//"))

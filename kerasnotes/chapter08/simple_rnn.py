@@ -125,7 +125,7 @@ def build_network(shape, inputs, outputs, units, steps=None):
     return keras.Model(x, keras.layers.Dense(outputs)(states))
 
 
-def lesson(report, *, steps: int = 400, units: int = 32, learning_rate: float = 0.01, long: int = 64, seed: int = 0):
+def lesson(report, *, steps: int = 300, units: int = 32, learning_rate: float = 0.01, long: int = 64, seed: int = 0):
     """Build the cell, match it with Keras, then let it classify, spell, read and add.
 
     Args:
