@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
+from kerasnotes.chapter03.descent import gradient_descent
 
 SMOKE = {"dims": (2, 5)}
 SECONDS = 2
@@ -184,7 +185,7 @@ def _race(report, condition, dims, rng, runs):
             limit = math.ceil(math.log(1e-6 / math.sqrt(size)) / math.log(1 - 2 / (condition + 1))) + 50
             rate = 2 / (1 + condition)  # the best for these curvatures
             methods = {
-                "gradient descent": lambda: _descend(matrix, start, rate, limit),  # noqa: B023
+                "gradient descent": lambda: gradient_descent(lambda w: matrix @ w, start, rate, limit),  # noqa: B023
                 "Quickprop": lambda: quickprop(lambda w: matrix @ w, start, limit, 1 / condition),  # noqa: B023
                 "Newton": lambda: newton(_function(matrix), start, 1),  # noqa: B023
             }
@@ -217,10 +218,3 @@ def _race(report, condition, dims, rng, runs):
     right.legend(fontsize=9)
     report.figure("Newton needs one step and any rate below 2", figure,
                   alt="Left: rates 0.5, 1 and 1.5 converge, 2.1 grows. Right: Newton drops at once.")  # fmt: skip
-
-
-def _descend(matrix, start, learning_rate, steps):
-    path = [start]
-    for _ in range(steps):
-        path.append(path[-1] - learning_rate * matrix @ path[-1])
-    return np.array(path)

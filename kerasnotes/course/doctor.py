@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import sys
 
 from rich.text import Text
 
@@ -131,7 +130,3 @@ def _data_files():
 def main(console):
     """The command: exit code 0 if all is well, 1 otherwise."""
     return 1 if print_diagnosis(console) else 0
-
-
-if __name__ == "__main__":
-    sys.exit("python -m kerasnotes doctor")
