@@ -7,7 +7,6 @@ models with convolutions, pooling or dropout take TensorFlow's own loop. Measure
 """
 
 import dataclasses
-import weakref
 
 import keras
 import numpy as np
@@ -90,7 +89,7 @@ def fit(
         model.reset_metrics()
         history.on_epoch_begin(epoch)
         order = np.random.default_rng((seed, epoch)).permutation(samples) if shuffle else np.arange(samples)
-        compiled.run("train_step", data, order.astype(np.int32), batch_size, form, model, batch_callbacks)
+        compiled.run("train_step", data, order.astype(np.int32), batch_size, form, batch_callbacks)
         logs = _results(model)
         if validation is not None:
             logs.update({f"val_{name}": value for name, value in _evaluate(model, validation, batch_size).items()})
@@ -149,11 +148,11 @@ class Snapshots(keras.callbacks.Callback):
 class _Functions:
     """The compiled functions of one model; made anew when `model.compile` is called again."""
 
-    model: weakref.ref
+    model: keras.Model
     state: tuple
-    functions: dict
-    forms: dict
-    refused: set
+    functions: dict = dataclasses.field(default_factory=dict)
+    forms: dict = dataclasses.field(default_factory=dict)
+    refused: set = dataclasses.field(default_factory=set)
 
     def faster_form(self, data, batch_size, steps):
         """`"loop"` for a few steps, or if the training step has operations that are slow under XLA, else `"xla"`."""
@@ -168,16 +167,16 @@ class _Functions:
 
     def _build(self, data, batch_size):
         """Trace one step without running it. This creates all variables, which a compiled loop must not do."""
-        step = tf.autograph.experimental.do_not_convert(self.model().train_step)
+        step = tf.autograph.experimental.do_not_convert(self.model.train_step)
         specs = tf.nest.map_structure(lambda t: tf.TensorSpec((batch_size, *t.shape[1:]), t.dtype), data)
         return tf.function(step).get_concrete_function(specs).graph
 
-    def run(self, method, data, order, batch_size, form, model, callbacks=()):
+    def run(self, method, data, order, batch_size, form, callbacks=()):
         """Run `model.train_step` or `model.test_step` over all batches of `order`."""
         whole = len(order) // batch_size
         batches = order[: whole * batch_size].reshape(whole, batch_size)
         rest = order[whole * batch_size :]
-        if not model.built or (method == "train_step" and not model.optimizer.built):
+        if not self.model.built or (method == "train_step" and not self.model.optimizer.built):
             self._build(data, min(batch_size, len(order)))
         if form != "step" and whole:
             self._run_loop(method, form, data, tf.constant(batches))
@@ -188,7 +187,7 @@ class _Functions:
                 callback.on_train_batch_begin(number)
             step(data, tf.constant(indices))
             for callback in callbacks:
-                callback.on_train_batch_end(number, _results(model))
+                callback.on_train_batch_end(number, _results(self.model))
 
     def _run_loop(self, method, form, data, batches):
         if (method, form) in self.refused:
@@ -205,14 +204,13 @@ class _Functions:
     def predict_function(self):
         """The model's inference, compiled."""
         if "predict" not in self.functions:
-            model = self.model()
-            call = tf.autograph.experimental.do_not_convert(lambda x: model(x, training=False))
+            call = tf.autograph.experimental.do_not_convert(lambda x: self.model(x, training=False))
             self.functions["predict"] = tf.function(call, reduce_retracing=True)
         return self.functions["predict"]
 
     def _function(self, method, form):
         if (method, form) not in self.functions:
-            one = getattr(self.model(), method)
+            one = getattr(self.model, method)
 
             def step(data, indices):
                 one(tf.nest.map_structure(lambda tensor: tf.gather(tensor, indices), data))
@@ -230,28 +228,21 @@ class _Functions:
         return self.functions[method, form]
 
 
-_CACHE = weakref.WeakKeyDictionary()
-
-
 def _compiled(model):
-    state = (
-        (getattr(model, "optimizer", None), *getattr(model, "metrics", ())) if getattr(model, "compiled", False) else ()
-    )
-    cached = _CACHE.get(model)
-    if (
-        cached is None
-        or len(cached.state) != len(state)
-        or any(a is not b for a, b in zip(cached.state, state, strict=True))
-    ):
-        cached = _CACHE[model] = _Functions(weakref.ref(model), state, {}, {}, set())
-    return cached
+    """The model's compiled functions, kept with the model, so that they go when it goes."""
+    state = (model.optimizer, *model.metrics) if getattr(model, "compiled", False) else ()
+    kept = model.__dict__.get("_kerasnotes_functions")
+    if kept is None or [*map(id, kept.state)] != [*map(id, state)]:
+        # Written past Keras's __setattr__, which would track it as a part of the model.
+        kept = model.__dict__["_kerasnotes_functions"] = _Functions(model, state)
+    return kept
 
 
 def _evaluate(model, data, batch_size):
     model.reset_metrics()
     batch_size = min(batch_size, _samples(data))
     order = np.arange(_samples(data), dtype=np.int32)
-    _compiled(model).run("test_step", data, order, batch_size, "loop", model)
+    _compiled(model).run("test_step", data, order, batch_size, "loop")
     return _results(model)
 
 

@@ -3,7 +3,6 @@
 import os
 
 os.environ["MPLBACKEND"] = "Agg"
-os.environ.pop("KERASNOTES_OUT", None)
 
 from hypothesis import settings
 

@@ -1,5 +1,8 @@
 """Our `fit` against Keras's: same steps, same numbers, any model; and what it refuses."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -265,6 +268,18 @@ def test_several_inputs_and_outputs():
     history = training.fit(model, inputs, targets, batch_size=10, epochs=5).history
     assert history["loss"][-1] < history["loss"][0]
     assert training.predict(model, inputs)["sum"].shape == (70, 1)
+
+
+def test_a_model_that_is_dropped_is_freed_and_one_that_is_kept_can_be_saved(tmp_path):
+    model, x, y = compiled(dense)
+    training.fit(model, x, y, epochs=1)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(training.predict(loaded, x), training.predict(model, x), rtol=1e-5)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
 
 
 def test_progress_is_shown_by_epoch():

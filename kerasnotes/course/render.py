@@ -81,6 +81,12 @@ def counts_text(counts):
     return text
 
 
+def total_counts(reports):
+    """The counts of several reports together."""
+    every = [report["counts"] for report in reports]
+    return {status: sum(counts[status] for counts in every) for status in SYMBOLS}
+
+
 def without_times(report):
     """A copy of the report's dictionary without anything that may differ between two equal runs.
 
@@ -157,7 +163,7 @@ def chapter_html(titles, about, reports):
         about: What the chapter is about, one paragraph.
         reports: List of `(report, images)` in the chapter's order.
     """
-    counts = {key: sum(report["counts"][key] for report, _ in reports) for key in ("passed", "failed", "skipped")}
+    counts = total_counts(report for report, _ in reports)
     links = "".join(
         f'<li><a href="#{_e(report["lesson"])}">{_e(report["lesson"].partition(".")[2])}</a>: '
         f"{_e(report.get('point', ''))} "

@@ -92,10 +92,11 @@ def effective_settings(lesson, scale, seed, changed=None):
     return settings
 
 
-def run_lesson(lesson, settings, *, scale="default", seed=0, progress=None, show=False):
+def run_lesson(lesson, settings, *, scale="default", seed=0, progress=None, show=False, provenance=None):
     """Run one lesson and return `(report, images)`, the report as `report.json` holds it.
 
-    An exception of the lesson is recorded with its traceback; KeyboardInterrupt passes through.
+    An exception of the lesson is recorded with its traceback; KeyboardInterrupt passes through. `provenance` is
+    `store.provenance()`, for callers that have it already.
     """
     record = Report(lesson.full_name, scale=scale, seed=seed, settings=settings, progress=progress, show=show)
     memory = PeakMemory()
@@ -108,7 +109,7 @@ def run_lesson(lesson, settings, *, scale="default", seed=0, progress=None, show
         record.error = traceback.format_exc()
     times = {"seconds": round(time.perf_counter() - start, 3), "peak_memory_mb": memory.megabytes()}
     report = {**record.to_dict(), "point": lesson.point, "times": times}
-    return {**report, "versions": store.versions(), "source": store.source_digest()}, record.images
+    return {**report, **(provenance or store.provenance())}, record.images
 
 
 class PeakMemory:
@@ -313,15 +314,14 @@ def _print_list(chapter, console):
 
 
 def _run_chapter(chapter, chosen, changed, options, console):
-    directory = options.out / chapter.name
+    directory, provenance = options.out / chapter.name, store.provenance()
     expected = {
         lesson.name: {
             "lesson": lesson.full_name,
             "scale": options.scale,
             "seed": options.seed,
             "settings": _as_json(effective_settings(lesson, options.scale, options.seed, changed)),
-            "versions": store.versions(),
-            "source": store.source_digest(),
+            **provenance,
         }
         for lesson in chosen
     }
@@ -352,7 +352,13 @@ def _run_chapter(chapter, chosen, changed, options, console):
                 console.print(_expected_text(lesson, options.scale), style="dim")
                 settings = effective_settings(lesson, options.scale, options.seed, changed)
                 report, images = run_lesson(
-                    lesson, settings, scale=options.scale, seed=options.seed, progress=tracker, show=options.show
+                    lesson,
+                    settings,
+                    scale=options.scale,
+                    seed=options.seed,
+                    progress=tracker,
+                    show=options.show,
+                    provenance=provenance,
                 )
                 tracker.close()
                 store.save(directory / lesson.name, report, images)
@@ -419,7 +425,7 @@ def _ended_text(report):
 
 
 def _print_end(chapter, chosen, reports, index, console):
-    counts = {key: sum(r["counts"][key] for r in reports.values()) for key in ("passed", "failed", "skipped")}
+    counts = render.total_counts(reports.values())
     seconds = sum(report["times"]["seconds"] for report in reports.values())
     text = f"{chapter.name}: {len(reports)} of {len(chosen)} lessons, {render.counts_text(counts)}, {seconds:.1f} s"
     bad = [name for name, report in reports.items() if report["status"] != "passed"]

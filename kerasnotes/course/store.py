@@ -45,6 +45,11 @@ def versions():
     return found
 
 
+def provenance():
+    """What a result depends on besides its settings: `{"versions": …, "source": …}`."""
+    return {"versions": versions(), "source": source_digest()}
+
+
 def source_digest():
     """One SHA-256 over the package's source: a result is reused only if the code is the same."""
     digest = hashlib.sha256()
