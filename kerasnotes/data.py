@@ -6,7 +6,9 @@ Nothing here reaches the network. What each file holds, where it comes from and 
 import gzip
 import hashlib
 import json
+import re
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +35,14 @@ FASHION_LABELS = (
     "bag",
     "ankle boot",
 )
+
+
+class Poem(NamedTuple):
+    """A quatrain: who wrote it, its title, and its four lines without punctuation."""
+
+    author: str
+    title: str
+    lines: tuple[str, str, str, str]
 
 
 class DataFileError(OSError):
@@ -117,6 +127,65 @@ def novel():
     return read_verified("pride_and_prejudice.txt.gz").decode("utf-8")
 
 
+def movie_reviews():
+    """Sentences from film reviews with human ratings.
+
+    Returns:
+        `(texts, ratings)`: a list of 10,605 sentences; float64 (10605,), the mean rating from −4 (bad) to 4 (good).
+
+    Source: Hutto and Gilbert 2014, VADER; sentences from Pang and Lee 2005.
+    """
+    rows = _tsv("movie_reviews.tsv.gz")
+    return [text for _, text in rows], np.array([rating for rating, _ in rows], np.float64)
+
+
+def tang_quatrains(characters=7):
+    """Quatrains of the Tang dynasty, in simplified characters.
+
+    Args:
+        characters: Characters of a line, 5 (3,896 poems) or 7 (10,421 poems).
+
+    Returns:
+        A list of `Poem(author, title, lines)` with four lines each. Some poems stand there twice under two titles.
+
+    Source: the collection chinese-poetry, after Quan Tang shi (全唐诗, 1705).
+    """
+    if characters not in (5, 7):
+        raise ValueError(f"characters: expected 5 or 7, got {characters!r}")
+    rows = _tsv(f"tang_quatrains_{characters}.tsv.gz")
+    return [Poem(author, title, tuple(filter(None, re.split("[，。？！；]", text)))) for author, title, text in rows]
+
+
+def interface_texts(language="fr"):
+    """Short English texts of a program's interface with their translations.
+
+    Args:
+        language: `"fr"`, French (12,360 pairs), or `"zh"`, Chinese (12,233 pairs).
+
+    Returns:
+        A list of pairs `(english, translation)`.
+
+    Source: The Document Foundation, LibreOffice 7.4.7.
+    """
+    if language not in ("fr", "zh"):
+        raise ValueError(f"language: expected 'fr' or 'zh', got {language!r}")
+    return [(english, other) for english, other in _tsv(f"interface_en_{language}.tsv.gz")]
+
+
+def sunspots():
+    """Monthly mean sunspot numbers from January 1749 to June 2009, the series before its revision of 2015.
+
+    Returns:
+        `(years, numbers)`: float64 (3126,) each; a month's middle in years, such as 1749.042, and its mean number.
+
+    Source: SIDC, Royal Observatory of Belgium.
+    """
+    lines = read_verified("sunspots_monthly.dat.gz").decode("utf-8").splitlines()
+    table = [line.split() for line in lines if re.match(r"\d{4} ", line)]
+    months = [(int(year) + (month + 0.5) / 12, float(n)) for year, *row in table for month, n in enumerate(row)]
+    return tuple(np.array(months).T)
+
+
 def iris():
     """Measurements of 150 iris flowers of three species.
 
@@ -170,6 +239,10 @@ def _idx(name):
 def _csv(name, skip):
     lines = read_verified(name).decode("utf-8").splitlines()[skip:]
     return np.array([line.split(",") for line in lines])
+
+
+def _tsv(name):
+    return [line.split("\t") for line in read_verified(name).decode("utf-8").split("\n") if line]
 
 
 def _remedy(name):

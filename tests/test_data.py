@@ -65,6 +65,51 @@ def test_breast_cancer():
     assert np.bincount(y).tolist() == [212, 357]  # malignant, benign
 
 
+def test_movie_reviews():
+    texts, ratings = data.movie_reviews()
+    assert len(texts) == len(ratings) == 10605
+    assert np.sum(np.abs(ratings) >= 0.5) == 10072  # as the data's description counts them
+    assert -4 <= ratings.min() < 0 < ratings.max() <= 4
+    assert texts[2] == "Effective but too tepid biopic"
+
+
+@pytest.mark.parametrize(("characters", "poems"), [(5, 3896), (7, 10421)])
+def test_quatrains_have_four_lines(characters, poems):
+    quatrains = data.tang_quatrains(characters)
+    assert len(quatrains) == poems
+    assert {tuple(map(len, poem.lines)) for poem in quatrains} == {(characters,) * 4}
+
+
+def test_a_quatrain_that_everybody_knows():
+    lines = ("床前看月光", "疑是地上霜", "举头望山月", "低头思故乡")  # Li Bai, as the Quan Tang shi has it
+    (poem,) = [poem for poem in data.tang_quatrains(5) if poem.lines == lines]
+    assert (poem.author, poem.title) == ("李白", "静夜思")
+
+
+@pytest.mark.parametrize(("language", "pairs"), [("fr", 12360), ("zh", 12233)])
+def test_interface_texts(language, pairs):
+    texts = data.interface_texts(language)
+    assert len(texts) == pairs
+    assert all(english and other for english, other in texts)
+    translated = {"fr": "Barre de défilement horizontale", "zh": "水平滚动条"}
+    assert ("Horizontal scroll bar", translated[language]) in texts
+
+
+def test_sunspots():
+    years, numbers = data.sunspots()
+    assert years.shape == numbers.shape == (3126,)
+    assert np.diff(years) == pytest.approx(1 / 12)
+    assert (years[0], years[-1]) == pytest.approx((1749 + 0.5 / 12, 2009 + 5.5 / 12))
+    peak = np.argmax(numbers)
+    assert (int(years[peak]), numbers[peak]) == (1957, 253.8)  # October 1957, the highest month of the old series
+
+
+@pytest.mark.parametrize("read", [data.tang_quatrains, data.interface_texts])
+def test_unknown_data_are_refused(read):
+    with pytest.raises(ValueError, match="got 'la'"):
+        read("la")
+
+
 def test_every_file_is_registered_and_described():
     folder = data.data_directory()
     files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {
