@@ -1,0 +1,7 @@
+"""Chapter 06 · Convolutional networks · 卷积神经网络.
+
+One small set of weights, slid over the whole picture: convolution forwards and backwards, pooling, normalization by the
+batch, and how much of the picture a unit sees.
+"""
+
+LESSONS = ("convolution", "convolution_gradient", "pooling", "batch_norm", "receptive_field")

@@ -1,0 +1,176 @@
+"""Convolution against TensorFlow, Keras and SciPy over random shapes, and its properties."""
+
+import keras
+import numpy as np
+import pytest
+import scipy.signal
+import tensorflow as tf
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from kerasnotes.chapter06.convolution import (
+    as_matrix,
+    conv2d,
+    flipped_conv2d,
+    output_size,
+    pad_widths,
+    parameter_count,
+    window_geometry,
+)
+
+SEEDS = st.integers(0, 2**32 - 1)
+PAIRS = st.tuples(st.integers(1, 5), st.integers(1, 5))
+PADS = st.tuples(st.integers(0, 4), st.integers(0, 4)).map(list)
+PADDINGS = st.sampled_from(["VALID", "SAME"]) | st.tuples(PADS, PADS).map(lambda p: [[0, 0], *p, [0, 0]])
+KINDS = st.sampled_from([np.float32, np.float64])
+
+
+def draw(seed, x_shape, w_shape, kind=np.float64):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=x_shape).astype(kind), rng.normal(size=w_shape).astype(kind)
+
+
+def fits(sizes, kernel, padding):
+    pads = padding[1:3] if isinstance(padding, list) else [[0, 0]] * 2
+    return padding == "SAME" or all(k <= n + sum(p) for n, k, p in zip(sizes, kernel, pads, strict=True))
+
+
+@settings(max_examples=40)
+@given(SEEDS, st.tuples(st.integers(1, 9), st.integers(1, 9)), PAIRS, PAIRS, PADDINGS, PAIRS, st.integers(1, 3), KINDS)
+def test_equal_to_tensorflow(seed, sizes, kernel, strides, padding, channels, batch, kind):
+    assume(fits(sizes, kernel, padding))
+    x, w = draw(seed, (batch, *sizes, channels[0]), (*kernel, *channels), kind)
+    want = tf.nn.conv2d(x, w, strides, padding).numpy()
+    got = conv2d(x, w, strides, padding)
+    assert got.dtype == want.dtype == kind
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4 if kind is np.float32 else 1e-12)
+    _, pads, sizes_out = window_geometry(sizes, kernel, strides, padding)
+    assert sizes_out == want.shape[1:3]
+    explicit = tf.nn.conv2d(x, w, strides, [[0, 0], *map(list, pads), [0, 0]])
+    np.testing.assert_allclose(explicit, want, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(conv2d(x, w, strides, pads), got)
+
+
+@settings(max_examples=20)
+@given(SEEDS, PAIRS, PAIRS, st.integers(1, 3), st.sampled_from(["valid", "same"]), PAIRS)
+def test_equal_to_keras(seed, extra, kernel, strides, padding, channels):
+    sizes = [k + e for k, e in zip(kernel, extra, strict=True)]
+    x, w = draw(seed, (2, *sizes, channels[0]), (*kernel, *channels))
+    layer = keras.layers.Conv2D(channels[1], kernel, strides, padding, use_bias=False, dtype="float64")
+    layer.build(x.shape)
+    layer.set_weights([w])
+    np.testing.assert_allclose(conv2d(x, w, strides, padding), layer(x), rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=30)
+@given(SEEDS, st.tuples(st.integers(1, 9), st.integers(1, 9)), PAIRS, st.sampled_from(["valid", "full"]))
+def test_flipped_equals_scipy(seed, sizes, kernel, mode):
+    assume(mode == "full" or fits(sizes, kernel, "VALID"))
+    x, w = draw(seed, sizes, kernel)
+    assume(mode == "full" or sizes != kernel)
+    pads = [[k - 1, k - 1] for k in kernel] if mode == "full" else "VALID"
+    got = flipped_conv2d(x[None, ..., None], w[..., None, None], padding=pads)[0, ..., 0]
+    np.testing.assert_allclose(got, scipy.signal.convolve2d(x, w, mode), atol=1e-12)
+    turned = conv2d(x[None, ..., None], w[..., None, None], padding=pads)[0, ..., 0]
+    np.testing.assert_allclose(turned, scipy.signal.correlate2d(x, w, mode), atol=1e-12)
+
+
+@settings(max_examples=25)
+@given(SEEDS, PAIRS, PAIRS, PAIRS)
+def test_the_matrix_is_the_convolution(seed, extra, kernel, channels):
+    sizes = [k + e - 1 for k, e in zip(kernel, extra, strict=True)]
+    x, w = draw(seed, (1, *sizes, channels[0]), (*kernel, *channels))
+    matrix = as_matrix(w, x.shape[1:])
+    want = tf.nn.conv2d(x, w, 1, "VALID").numpy().ravel()
+    assert matrix.shape == (want.size, x.size)
+    np.testing.assert_allclose(matrix @ x.ravel(), want, rtol=1e-10, atol=1e-10)
+    assert set(np.unique(matrix)) <= {0.0, *w.ravel()}
+    single = as_matrix(w[:, :, 0, 0], sizes)
+    np.testing.assert_array_equal(single, as_matrix(w[:, :, :1, :1], (*sizes, 1)))
+
+
+def test_by_hand():
+    matrix = as_matrix(np.array([[1, 2], [3, 4]]), (3, 3))
+    np.testing.assert_array_equal(matrix, [[1, 2, 0, 3, 4, 0, 0, 0, 0], [0, 1, 2, 0, 3, 4, 0, 0, 0],
+                                           [0, 0, 0, 1, 2, 0, 3, 4, 0], [0, 0, 0, 0, 1, 2, 0, 3, 4]])  # fmt: skip
+    x, w = np.arange(1, 10).reshape(1, 3, 3, 1), np.array([[1, 2], [3, 4]]).reshape(2, 2, 1, 1)
+    np.testing.assert_array_equal(conv2d(x, w).ravel(), [37, 47, 67, 77])
+    np.testing.assert_array_equal(flipped_conv2d(x, w).ravel(), [23, 33, 53, 63])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size", "pads"),
+    [
+        ((6, 3, 2), 2, (0, 0)), ((7, 3, 2), 3, (0, 0)), ((6, 3, 2, "SAME"), 3, (0, 1)), ((7, 3, 2, "SAME"), 4, (1, 1)),
+        ((5, 2, 1, "SAME"), 5, (0, 1)), ((4, 1, 3, "SAME"), 2, (0, 0)), ((5, 3, 1, (1, 1)), 5, (1, 1)),
+        ((224, 7, 2, (3, 3)), 112, (3, 3)),
+    ],
+)  # fmt: skip
+def test_sizes_by_hand(arguments, size, pads):
+    assert output_size(*arguments) == size
+    assert pad_widths(*arguments) == pads
+
+
+@settings(max_examples=20)
+@given(SEEDS, st.integers(1, 3), st.integers(0, 2), st.integers(0, 2))
+def test_equivariance(seed, stride, down, right):
+    x, w = draw(seed, (1, 6, 6, 2), (3, 3, 2, 2))
+    x = np.pad(x, ((0, 0), (9, 9), (9, 9), (0, 0)))
+    moved = conv2d(np.roll(x, (stride * down, stride * right), axis=(1, 2)), w, stride)
+    np.testing.assert_array_equal(moved, np.roll(conv2d(x, w, stride), (down, right), axis=(1, 2)))
+
+
+@settings(max_examples=10)
+@given(PAIRS, PAIRS)
+def test_parameter_count(kernel, channels):
+    layer = keras.layers.Conv2D(channels[1], kernel)
+    layer.build((None, 9, 9, channels[0]))
+    assert parameter_count(kernel, *channels) == layer.count_params()
+
+
+def test_parameters_by_hand():
+    assert parameter_count(5, 1, 6) == 156  # LeNet-5's C1: LeCun et al. 1998, section II.B
+    assert parameter_count((1, 1), 1, 1) == 2
+
+
+X, W = np.ones((1, 4, 5, 2)), np.ones((3, 3, 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: conv2d(X, np.ones((5, 3, 2, 1))), r"kernel: expected at most 4 \+ 0 \+ 0, .*, got 5"),
+        (
+            lambda: conv2d(X, np.ones((3, 8, 2, 1)), 1, [[0, 0], [1, 1]]),
+            r"at most 5 \+ 1 \+ 1.* got 8",
+        ),
+        (lambda: conv2d(X, np.ones((3, 3, 3, 1))), r"w: expected 2 channels as x \(1, 4, 5, 2\), got 3"),
+        (lambda: conv2d(X, W, 0), "strides: expected a positive integer, got 0"),
+        (lambda: conv2d(X, W, (1, -1)), "strides: expected a positive integer, got -1"),
+        (lambda: conv2d(X, W, (1, 1, 1)), "strides: expected a positive integer or a pair"),
+        (lambda: conv2d(X, W, 1.5), "strides: expected a positive integer, got 1.5"),
+        (lambda: conv2d(X, W, 1, "FULL"), "padding: expected 'VALID', 'SAME' or pairs"),
+        (lambda: conv2d(X, W, 1, 2), r"padding: expected \[\[top, bottom\]"),
+        (lambda: conv2d(X, W, 1, [[1, 0], [0, 0], [0, 0], [0, 0]]), r"padding: expected \[\[top, bottom\]"),
+        (lambda: conv2d(X, W, 1, [[0, 0], [-1, 0]]), "padding: .* integers of at least 0"),
+        (lambda: conv2d(X, W, 1, [[0, 0], [0.5, 0]]), "padding: .* integers of at least 0"),
+        (lambda: conv2d(X[0], W), r"x: expected numbers with 4 axes, none empty, got float64 \(4, 5, 2\)"),
+        (lambda: conv2d(X[:0], W), "x: expected numbers with 4 axes, none empty"),
+        (lambda: conv2d(X, W[..., :0]), "w: expected numbers with 4 axes, none empty"),
+        (lambda: conv2d(X.astype(str), W), "x: expected numbers"),
+        (lambda: flipped_conv2d(X, W[0]), "w: expected numbers with 4 axes"),
+        (lambda: output_size(4, 5), r"kernel: expected at most 4"),
+        (lambda: output_size(0, 1), "size: expected a positive integer, got 0"),
+        (lambda: output_size(4, 2, 1, (1,)), "padding: expected"),
+        (lambda: pad_widths(4, True), "kernel: expected a positive integer"),
+        (lambda: as_matrix(np.ones((2, 2)), (3, 3, 1)), "input_shape: expected"),
+        (lambda: as_matrix(np.ones((2, 2, 3, 1)), (3, 3, 2)), "input_shape: expected 3 channels"),
+        (lambda: as_matrix(np.ones((4, 2)), (3, 3)), "kernel: expected at most 3"),
+        (lambda: parameter_count(0, 1, 1), "kernel: expected a positive integer"),
+        (lambda: parameter_count(3, 0, 1), "channels_in: expected a positive integer"),
+        (lambda: parameter_count(3, 1, 1.0), "filters: expected a positive integer"),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
