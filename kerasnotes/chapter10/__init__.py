@@ -1,0 +1,7 @@
+"""Chapter 10 · Autoencoders · 自编码器.
+
+Networks that give back their input through a narrow place: what they keep, how they repair and find what is strange,
+and how a distribution in the middle turns them into a model that draws.
+"""
+
+LESSONS = ("autoencoder", "denoising", "anomaly", "kl_divergence", "vae")

@@ -1,0 +1,109 @@
+"""Autoencoders: shapes, tied weights, and principal components against scikit-learn and scipy."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import linalg
+from sklearn.decomposition import PCA
+
+from kerasnotes.chapter10.autoencoder import TiedDense, build_autoencoder, principal_angles, principal_components
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@settings(max_examples=20)
+@given(SEEDS, st.integers(3, 8), st.integers(10, 30))
+def test_components_equal_scikit_learn(seed, features, samples):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(samples, features)) @ rng.normal(size=(features, features)) + rng.normal(size=features)
+    k = min(3, features)
+    components, mean = principal_components(x, k)
+    theirs = PCA(k, svd_solver="full").fit(x)
+    np.testing.assert_allclose(mean, theirs.mean_, atol=1e-10)
+    np.testing.assert_allclose(components @ components.T, np.eye(k), atol=1e-8)
+    ours = (x - mean) @ components.T @ components + mean
+    np.testing.assert_allclose(ours, theirs.inverse_transform(theirs.transform(x)), atol=1e-5)
+    np.testing.assert_allclose(
+        ((x - mean) @ components.T).var(axis=0) * samples / (samples - 1), theirs.explained_variance_
+    )
+
+
+@settings(max_examples=20)
+@given(SEEDS, st.integers(1, 3), st.integers(4, 7))
+def test_angles_equal_scipy(seed, k, features):
+    a, b = np.random.default_rng(seed).normal(size=(2, k, features))
+    want = np.sort(np.degrees(linalg.subspace_angles(a.T, b.T)))
+    np.testing.assert_allclose(principal_angles(a, b), want, atol=1e-5)
+
+
+def test_angles_by_hand():
+    x, y, z = np.eye(3)
+    assert principal_angles([x], [x + y]) == pytest.approx([45])
+    assert principal_angles([x, y], [y, z]) == pytest.approx([0, 90], abs=1e-6)
+    assert principal_angles([x, y], [x + y, 3 * x - y]) == pytest.approx([0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("hidden", [(), (7,), (7, 5)])
+def test_the_three_models_share_their_layers(hidden, tied):
+    autoencoder, encoder, decoder = build_autoencoder(3, hidden, tied, inputs=10)
+    x = np.float32(np.random.default_rng(0).random((4, 10)))
+    code = encoder(x)
+    assert code.shape == (4, 3)
+    np.testing.assert_allclose(autoencoder(x), decoder(code), rtol=1e-5)
+    sizes = (10, *hidden, 3)
+    products = sum(a * b for a, b in itertools.pairwise(sizes))
+    biases = sum(sizes[1:]) + sum(sizes[:-1])
+    assert autoencoder.count_params() == products * (1 if tied else 2) + biases
+
+
+def test_a_tied_layer_is_the_transpose_and_passes_gradients_to_one_kernel():
+    dense = keras.layers.Dense(2)
+    dense.build((None, 3))
+    tied = TiedDense(dense, "relu")
+    code = tf.constant([[1.0, -2.0]])
+    tied(code)
+    dense.kernel.assign([[1.0, 2.0], [0.0, -1.0], [3.0, 1.0]])
+    tied.bias.assign([0.5, 0.0, 0.0])
+    np.testing.assert_allclose(tied(code), [[0.0, 2.0, 1.0]])  # relu((1, -2) · rows + bias) of −2.5, 2, 1
+    x = tf.constant([[0.1, 0.2, 0.3]])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(dense.kernel.value)
+        loss = tf.reduce_sum(tied(dense(x)) ** 2)
+    w = tf.Variable(dense.kernel.value)
+    with tf.GradientTape() as by_hand:
+        rebuilt = tf.nn.relu((x @ w + dense.bias) @ tf.transpose(w) + tied.bias)
+        want = tf.reduce_sum(rebuilt**2)
+    np.testing.assert_allclose(tape.gradient(loss, dense.kernel.value), by_hand.gradient(want, w), rtol=1e-5)
+
+
+def test_one_seed_gives_one_start():
+    first, again, other = (build_autoencoder(2, (4,), inputs=5, seed=seed)[0].get_weights() for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.allclose(first[0], other[0])
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="code_size: expected positive whole numbers"):
+        build_autoencoder(0)
+    with pytest.raises(ValueError, match="hidden: expected positive whole numbers"):
+        build_autoencoder(2, (5, 2.5))
+    with pytest.raises(ValueError, match=r"layer: expected a keras.layers.Dense, got Flatten"):
+        TiedDense(keras.layers.Flatten())
+    with pytest.raises(ValueError, match="layer: expected a layer that is built"):
+        TiedDense(keras.layers.Dense(2))(tf.zeros((1, 2)))
+    dense = keras.layers.Dense(2)
+    dense.build((None, 3))
+    with pytest.raises(ValueError, match=r"x: expected \(batch, 2\)"):
+        TiedDense(dense)(tf.zeros((1, 3)))
+    with pytest.raises(ValueError, match=r"x: expected the shape \(samples, features\)"):
+        principal_components(np.zeros(3), 1)
+    with pytest.raises(ValueError, match="k: expected a number from 1 to 4, got 5"):
+        principal_components(np.eye(4), 5)
+    with pytest.raises(ValueError, match="a, b: expected two matrices of one shape"):
+        principal_angles(np.eye(2), np.eye(3))

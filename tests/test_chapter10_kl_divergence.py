@@ -1,0 +1,91 @@
+"""The divergence against integration, scipy and sampling; its limits and its errors."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, stats
+
+from kerasnotes.chapter10.kl_divergence import (
+    gaussian_kl,
+    gaussian_kl_to_standard,
+    gaussian_log_density,
+    monte_carlo_kl,
+)
+
+MEANS, LOGS, SEEDS = st.floats(-3, 3), st.floats(-2, 2), st.integers(0, 2**32 - 1)
+
+
+def column(value):
+    return tf.constant([[value]], tf.float64)
+
+
+@settings(max_examples=30)
+@given(MEANS, LOGS, MEANS, LOGS)
+def test_equal_to_the_integral(m1, l1, m2, l2):
+    one, two = stats.norm(m1, np.exp(l1 / 2)), stats.norm(m2, np.exp(l2 / 2))
+    low, high = m1 - 12 * one.std(), m1 + 12 * one.std()
+    want, _ = integrate.quad(lambda x: one.pdf(x) * (one.logpdf(x) - two.logpdf(x)), low, high, epsabs=1e-10)
+    got = gaussian_kl(column(m1), column(l1), column(m2), column(l2))
+    assert float(got[0]) == pytest.approx(want, rel=1e-6, abs=1e-8)
+
+
+@settings(max_examples=20)
+@given(SEEDS, st.integers(1, 4), st.integers(1, 5))
+def test_log_density_equals_scipy(seed, batch, dimensions):
+    rng = np.random.default_rng(seed)
+    x, mean, log_variance = rng.normal(size=(3, batch, dimensions))
+    want = stats.norm(mean, np.exp(log_variance / 2)).logpdf(x).sum(axis=1)
+    np.testing.assert_allclose(gaussian_log_density(x, mean, log_variance), want, rtol=1e-10)
+
+
+@settings(max_examples=20)
+@given(SEEDS, st.integers(1, 4), st.integers(1, 5))
+def test_properties(seed, batch, dimensions):
+    rng = np.random.default_rng(seed)
+    m1, l1, m2, l2 = rng.normal(size=(4, batch, dimensions))
+    divergence = gaussian_kl(m1, l1, m2, l2).numpy()
+    assert divergence.shape == (batch,)
+    assert (divergence > 0).all()
+    np.testing.assert_allclose(gaussian_kl(m1, l1, m1, l1), np.zeros(batch), atol=1e-12)
+    np.testing.assert_allclose(gaussian_kl_to_standard(m1, l1), gaussian_kl(m1, l1, 0 * m1, 0 * l1), rtol=1e-12)
+    shifted = gaussian_kl(m1 + 5, l1, m2 + 5, l2)  # only the distance of the means counts
+    np.testing.assert_allclose(shifted, divergence, rtol=1e-9)
+
+
+def test_by_hand():
+    assert float(gaussian_kl(column(0.0), column(0.0), column(3.0), column(0.0))[0]) == pytest.approx(4.5)
+    assert float(gaussian_kl_to_standard(column(0.0), column(np.log(4.0)))[0]) == pytest.approx(1.5 - np.log(2))
+
+
+def test_sampling_has_the_error_that_it_states():
+    """Over 200 repetitions the estimates spread as their standard errors say, around the closed form."""
+    parts = [tf.constant(np.full((200, 2), value)) for value in (0.3, -0.4, -0.2, 0.5)]
+    estimate, error = monte_carlo_kl(*parts, 400, seed=1)
+    deviations = ((estimate - gaussian_kl(*parts)) / error).numpy()
+    assert abs(deviations.mean()) < 4 / np.sqrt(200)
+    assert 1 - 4 / np.sqrt(400) < deviations.std() < 1 + 4 / np.sqrt(400)
+
+
+def test_one_seed_gives_one_estimate():
+    parts = [tf.ones((2, 3))] * 4
+    np.testing.assert_array_equal(monte_carlo_kl(*parts, 10, 5)[0], monte_carlo_kl(*parts, 10, 5)[0])
+
+
+def test_far_tails_do_not_overflow():
+    """exp(log variance) alone overflows in float32 at 100, the ratio does not."""
+    large = tf.constant([[100.0]])
+    assert float(gaussian_kl(tf.zeros((1, 1)), large, tf.zeros((1, 1)), large)[0]) == 0.0
+
+
+def test_errors():
+    two, three = tf.zeros((1, 2)), tf.zeros((1, 3))
+    with pytest.raises(ValueError, match=r"expected \(batch, dimensions\).*\(1, 3\)"):
+        gaussian_kl(two, two, three, three)
+    with pytest.raises(ValueError, match=r"expected \(batch, dimensions\)"):
+        gaussian_kl_to_standard(tf.zeros((3, 0)), tf.zeros((3, 0)))
+    with pytest.raises(ValueError, match=r"expected \(batch, dimensions\)"):
+        gaussian_kl_to_standard(1.0, 1.0)
+    with pytest.raises(ValueError, match="samples: expected at least 2, got 1"):
+        monte_carlo_kl(two, two, two, two, 1, 0)
