@@ -1,0 +1,17 @@
+"""Chapter 05 · Overfitting · 过拟合.
+
+Networks that learn their training data by heart: how to see it, where the error comes from, and what helps, from
+stopping early and dropping units to penalties, momentum, falling learning rates and more data.
+"""
+
+LESSONS = (
+    "capacity",
+    "error_decomposition",
+    "cross_validation",
+    "early_stopping",
+    "dropout",
+    "regularizers",
+    "momentum",
+    "learning_rate_decay",
+    "augmentation",
+)

@@ -1,0 +1,351 @@
+"""A model can be too small, right or too large for its data; training error only shows the first of the three.
+
+A polynomial is fitted to the fuel consumption of 40 cars. Each further degree lowers the error on these cars, while the
+error on the other 352 falls, turns and explodes. A line in the plane can produce any labelling of three points, but
+never all labellings of four: that is its capacity, counted. A network that is wide enough learns random labels by
+heart, so training accuracy alone says nothing; yet with true labels the same wide network is the best one.
+
+Notes: chapter 05, "Underfitting, overfitting and capacity" (欠拟合、过拟合与模型容量).
+Source: Goodfellow et al. 2016, Deep Learning, Section 5.2; Vapnik and Chervonenkis 1971, doi:10.1137/1116025; Cover
+1965, doi:10.1109/PGEC.1965.264137 (count of labellings); Zhang et al. 2017, arXiv:1611.03530 (random labels).
+"""
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from kerasnotes import data, plots
+from kerasnotes.chapter02.logic import count_cells
+from kerasnotes.chapter02.neurons import train_perceptron
+
+SMOKE = {"splits": 3, "seeds": 2, "widths": (1, 4), "pictures": 100, "steps": 3, "point_sets": 5}
+SECONDS = 12
+
+
+def polynomial_features(x, degree):
+    """The powers of a number as the inputs of a linear model: 1, x, x², …
+
+    Args:
+        x: Numbers (n,). Scale them to [-1, 1] first, or high powers drown low ones.
+        degree: Highest power, at least 0.
+
+    Returns:
+        Array (n, degree + 1), float64.
+
+    Raises:
+        ValueError: If `x` is empty, not one-dimensional or not finite, or `degree` is not an integer of at least 0.
+    """
+    x = _finite("x", x)
+    if not isinstance(degree, (int, np.integer)) or degree < 0:
+        raise ValueError(f"degree: expected an integer of at least 0, got {degree!r}")
+    return x[:, None] ** np.arange(degree + 1)  # (n, degree + 1)
+
+
+def error_curves(x_train, y_train, x_test, y_test, degrees):
+    """Mean squared errors of the best polynomial of each degree, on the examples it was fitted to and on others.
+
+    Inputs are scaled so that the training inputs fill [-1, 1]. The fit goes through Chebyshev polynomials, which span
+    the same functions as `polynomial_features` but keep the digits that powers would lose at high degrees.
+
+    Args:
+        x_train, y_train: Inputs and targets (n,) to fit.
+        x_test, y_test: Inputs and targets (m,) of other examples.
+        degrees: Degrees to fit, each smaller than the number of different training inputs.
+
+    Returns:
+        `(train_errors, test_errors)`, each (degrees,).
+
+    Raises:
+        ValueError: If shapes or values do not fit, or a degree is negative or too high to have a single best fit.
+    """
+    x_train, y_train, x_test, y_test = (
+        _finite(name, value)
+        for name, value in (("x_train", x_train), ("y_train", y_train), ("x_test", x_test), ("y_test", y_test))
+    )
+    for name, x, y in (("y_train", x_train, y_train), ("y_test", x_test, y_test)):
+        if x.shape != y.shape:
+            raise ValueError(f"{name}: expected one target for each input, {x.shape}, got {y.shape}")
+    different, degrees = len(np.unique(x_train)), list(degrees)
+    if not degrees or min(degrees) < 0 or max(degrees) >= different or any(d != int(d) for d in degrees):
+        raise ValueError(f"degrees: expected integers from 0 to {different - 1}, got {degrees!r}")
+    low, high = x_train.min(), max(x_train.max(), np.nextafter(x_train.min(), np.inf))
+    basis, basis_test = (
+        np.polynomial.chebyshev.chebvander((2 * x - low - high) / (high - low), max(degrees)) for x in (x_train, x_test)
+    )  # (n, columns), (m, columns)
+    q, r = np.linalg.qr(basis)  # the first columns of q span all polynomials of the lower degrees
+    part = q.T @ y_train
+    errors = []
+    for size in (int(degree) + 1 for degree in degrees):
+        weights = np.linalg.solve(r[:size, :size], part[:size])
+        residuals = y_train - q[:, :size] @ part[:size], y_test - basis_test[:, :size] @ weights
+        errors.append([np.mean(residual**2) for residual in residuals])
+    return tuple(np.array(errors).T)
+
+
+def line_labellings(points):
+    """All ways in which a straight line can split points of the plane into label 0 and label 1.
+
+    A direction orders the points by how far they lie along it, and a line at right angles cuts this order somewhere.
+    The order changes only where the direction is at right angles to a pair of points, so one direction between each
+    two neighbouring changes is enough to find every labelling.
+
+    Args:
+        points: Different points (n, 2), best with integer coordinates, so that rounding cannot decide.
+
+    Returns:
+        Array (labellings, n) of zeros and ones, no row twice. All 2^n rows: the line shatters the points.
+
+    Raises:
+        ValueError: If the shape does not fit, a number is not finite, or two points are the same.
+    """
+    points = np.asarray(points, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points) or not np.isfinite(points).all():
+        raise ValueError(f"points: expected finite points (n, 2), got shape {points.shape}")
+    if len(np.unique(points, axis=0)) < len(points):
+        raise ValueError(f"points: expected different points, got {points.tolist()}")
+    pairs = list(itertools.combinations(points, 2))
+    turns = np.sort([(np.arctan2(*(b - a)[::-1]) + np.pi / 2) % np.pi for a, b in pairs])  # angles in [0, π)
+    turns = np.append(turns, turns[0] + np.pi) if len(turns) else np.array([0.0, np.pi])
+    angles = ((turns[:-1] + turns[1:]) / 2)[np.diff(turns) > 1e-9]
+    rows = []
+    for angle in angles:
+        order = np.argsort(points @ (np.cos(angle), np.sin(angle)))
+        rank = np.argsort(order)
+        rows += [rank >= cut for cut in range(len(points) + 1)] + [rank < cut for cut in range(len(points) + 1)]
+    return np.unique(np.array(rows).astype(np.int64), axis=0)
+
+
+def width_curves(widths, x_train, y_train, x_test, y_test, steps=200, learning_rate=0.003, seed=0):
+    """Accuracies of networks with one hidden layer, from narrow to wide, trained with Adam on all examples at a time.
+
+    Args:
+        widths: Units of the hidden layer, one network for each entry.
+        x_train, x_test: Inputs (n, inputs) and (m, inputs).
+        y_train, y_test: Labels (n,) and (m,), integers from 0.
+        steps: Training steps.
+        learning_rate: Adam's learning rate.
+        seed: Seed of the initial weights.
+
+    Returns:
+        `(train_accuracies, test_accuracies)`, each (widths,).
+
+    Raises:
+        ValueError: If shapes do not fit, a label is no integer of at least 0, a setting is not positive, or there is
+            no width.
+    """
+    if not len(widths):
+        raise ValueError("widths: expected at least one width, got none")
+    for name, value in (("steps", steps), *(("widths", width) for width in widths)):
+        if not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {value!r}")
+    if not 0 < learning_rate < np.inf:
+        raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
+    for name, x, y in (("y_train", x_train, y_train), ("y_test", x_test, y_test)):
+        x, y = np.asarray(x), np.asarray(y)
+        if x.ndim != 2 or y.shape != x.shape[:1] or not y.size or y.dtype.kind not in "iu" or y.min() < 0:
+            raise ValueError(
+                f"{name}: expected a label of at least 0 for each row of {x.shape}, got {y.dtype} {y.shape}"
+            )
+    x_train, x_test = (tf.constant(x, tf.float32) for x in (x_train, x_test))
+    if x_train.shape[1] != x_test.shape[1]:
+        raise ValueError(f"x_test: expected {x_train.shape[1]} inputs a row as in x_train, got {x_test.shape[1]}")
+    classes = int(max(np.max(y_train), np.max(y_test))) + 1
+    accuracies = []
+    for width in widths:
+        rng, sizes = np.random.default_rng((seed, width)), (x_train.shape[1], width, classes)
+        weights = []
+        for inputs, units in itertools.pairwise(sizes):
+            weights += [rng.normal(0, np.sqrt(2 / inputs), (inputs, units)), np.zeros(units)]
+        weights = [tf.constant(w, tf.float32) for w in weights]
+        weights = _adam(weights, x_train, tf.constant(y_train, tf.int32), tf.constant(steps), learning_rate)
+        outputs = [_logits(weights, x).numpy().argmax(axis=1) for x in (x_train, x_test)]
+        accuracies.append([np.mean(output == y) for output, y in zip(outputs, (y_train, y_test), strict=True)])
+    return tuple(np.array(accuracies).T)
+
+
+def _logits(weights, x):
+    w_1, b_1, w_2, b_2 = weights
+    return tf.nn.relu(x @ w_1 + b_1) @ w_2 + b_2  # (n, classes)
+
+
+@tf.function(reduce_retracing=True)
+def _adam(weights, x, y, steps, learning_rate):
+    mean, square = [tf.zeros_like(w) for w in weights], [tf.zeros_like(w) for w in weights]
+    for step in tf.range(1, steps + 1):
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, _logits(weights, x)))
+        gradients = tape.gradient(loss, weights)
+        mean = [0.9 * m + 0.1 * g for m, g in zip(mean, gradients, strict=True)]
+        square = [0.999 * s + 0.001 * g * g for s, g in zip(square, gradients, strict=True)]
+        t = tf.cast(step, tf.float32)
+        rate = learning_rate * tf.sqrt(1 - tf.pow(0.999, t)) / (1 - tf.pow(0.9, t))
+        weights = [w - rate * m / (tf.sqrt(s) + 1e-7) for w, m, s in zip(weights, mean, square, strict=True)]
+    return weights
+
+
+def _finite(name, values):
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise ValueError(f"{name}: expected finite numbers (n,), got shape {values.shape}")
+    return values
+
+
+def lesson(
+    report,
+    *,
+    cars: int = 40,
+    largest: int = 8,
+    splits: int = 40,
+    point_sets: int = 300,
+    pictures: int = 1000,
+    widths: tuple[int, ...] = (1, 4, 16, 64, 512),
+    steps: int = 120,
+    seeds: int = 3,
+    seed: int = 0,
+):
+    """Fit polynomials to cars, split points by lines, and let networks learn true and random labels.
+
+    Args:
+        report: The report to write to.
+        cars: Cars to fit the polynomials to (30 to 200).
+        largest: Largest degree (3 to 12).
+        splits: Random choices of the cars to fit to (2 to 1000).
+        point_sets: Random sets of three and of four points (1 to 10000).
+        pictures: Pictures to train on (50 to 5000).
+        widths: Hidden units of each network; the first and the last are checked (1 to 4096).
+        steps: Training steps of each network (1 to 10000).
+        seeds: Networks of each width and kind of labels (1 to 100).
+        seed: Seed of all random draws (0 to 4294967295).
+    """
+    train_errors, test_errors = _cars(report, cars, largest, splits, seed)
+    _points(report, point_sets, np.random.default_rng((seed, 1)))
+    true, random = _labels(report, pictures, widths, steps, seeds, seed)
+    report.figure(
+        "Training error cannot tell too large from right",
+        _figure(train_errors, test_errors, cars, widths, true, random),
+        alt="Left: over the degree, training error falls slowly while test error falls to degree 2 and then rises by "
+        "orders of magnitude. Right: over the width, training accuracy reaches 1 with true and with random labels; "
+        "test accuracy rises with true labels and stays at chance with random ones.",
+    )
+
+
+def _cars(report, cars, largest, splits, seed):
+    features, y = data.auto_mpg()
+    x = features[:, data.AUTO_MPG_FEATURES.index("horsepower")]
+    degrees, curves = np.arange(largest + 1), []
+    for split in range(splits):
+        order = np.random.default_rng((seed, split)).permutation(len(x))
+        train, test = order[:cars], order[cars:]
+        curves.append(error_curves(x[train], y[train], x[test], y[test], degrees))
+    train_errors, test_errors = np.array(curves).transpose(1, 0, 2)  # (splits, degrees) each
+    report.at_most("training error never rises with the degree, every split", np.diff(train_errors, axis=1), 0.0)
+    x, y = x[train], y[train]
+    powers = polynomial_features((2 * x - x.min() - x.max()) / np.ptp(x), 3)
+    fitted = powers @ np.linalg.lstsq(powers, y, rcond=None)[0]
+    report.check("degree 3: the training error is that of least squares on 1, x, x², x³",
+                 got=train_errors[-1, 3], want=np.mean((fitted - y) ** 2))  # fmt: skip
+
+    (mean, error), train_mean = plots.mean_and_error(test_errors), train_errors.mean(axis=0)
+    best = int(mean.argmin())
+    report.at_least("the degree with the lowest mean test error is above 1: a line is too small", best, 2, trained=True)
+    report.at_most("and below the largest: a minimum in between", best, largest - 1, trained=True)
+    for name, degree in (("a straight line", 1), ("the largest degree", largest)):
+        gap, gap_error = plots.mean_and_error(test_errors[:, degree] - test_errors[:, best])
+        more = "test error above the best degree's, less 3 standard errors"
+        ratio = np.median(test_errors[:, degree] / test_errors[:, best])
+        if degree == 1:
+            report.at_least(f"{name}: {more}", gap - 3 * gap_error, 0.0, trained=True)
+        report.at_least(f"{name}: median ratio of its test error to the best degree's", ratio, 1.1, trained=True)
+    rows = [[int(d), train_mean[d], np.median(test_errors[:, d]), mean[d], error[d]] for d in degrees]
+    report.table(f"squared error, (miles per gallon)², {splits} choices of {cars} cars",
+                 ["degree", "training, mean", "test, median", "test, mean", "test, standard error"], rows)  # fmt: skip
+    report.note("The choices share most of their test cars, so their standard errors are a little too small.")
+    return train_errors, test_errors
+
+
+def _points(report, point_sets, rng):
+    counts = {3: [], 4: []}
+    for size, found in counts.items():
+        while len(found) < point_sets:
+            points = rng.integers(-50, 51, size=(size, 2))
+            triangles = (points[list(three)] for three in itertools.combinations(range(size), 3))
+            if all(np.linalg.matrix_rank(corners[1:] - corners[0]) == 2 for corners in triangles):
+                found.append(len(line_labellings(points)))
+    report.check("three points, no line through all: a line makes all 8 labellings", counts[3], [2**3] * point_sets)
+    cover = 2 * count_cells(3, 2)
+    report.check("four points, no three on a line: it makes 14 of 16 (Cover's count)", counts[4], [cover] * point_sets)
+    report.at_most("so it never shatters four points: the VC dimension is 3", max(counts[4]), 2**4 - 1)
+    corners = np.array([[0, 0], [1, 0], [0, 1]])
+    labellings = list(itertools.product((0, 1), repeat=3))
+    mistakes = [train_perceptron(corners, labels).mistakes_per_epoch[-1] for labels in labellings]
+    report.check("a perceptron learns each of the 8 labellings of (0, 0), (1, 0), (0, 1)", mistakes, [0] * 8)
+    square = {tuple(row) for row in line_labellings([[0, 0], [0, 1], [1, 0], [1, 1]])}
+    missing = sorted(set(itertools.product((0, 1), repeat=4)) - square)
+    report.check("on the corners of a square the two that are missing are XOR and its opposite",
+                 got=missing, want=[(0, 1, 1, 0), (1, 0, 0, 1)])  # fmt: skip
+    report.note("For any four points this is Radon's theorem: they split into two groups whose hulls meet.")
+
+
+def _labels(report, pictures, widths, steps, seeds, seed):
+    """Train on true and on random labels. Returns accuracies {part: (seeds, widths)} for each kind of labels."""
+    (images, digits), (test_images, test_digits) = data.mnist()
+    test_images, test_digits = test_images[:2000], test_digits[:2000]
+    runs = {"true": [], "random": []}
+    for run in report.track(range(seeds), "training"):
+        rng = np.random.default_rng((seed, 2, run))
+        chosen = rng.choice(len(images), pictures, replace=False)
+        x, x_test = (part.reshape(len(part), -1) / 255 for part in (images[chosen], test_images))  # (n, 784)
+        for kind, y in (("true", digits[chosen]), ("random", rng.integers(10, size=pictures))):
+            runs[kind].append(width_curves(widths, x, y, x_test, test_digits, steps, seed=seed + run))
+    true, random = (
+        dict(zip(("training", "test"), np.array(runs[kind]).transpose(1, 0, 2), strict=True)) for kind in runs
+    )
+    wide = f"{widths[-1]} units"
+    report.check(f"{wide}, random labels: training accuracy, every seed", random["training"][:, -1], np.ones(seeds),
+                 rtol=0.0, atol=0.0, trained=True)  # fmt: skip
+    report.check(f"{wide}, true labels: the same training accuracy", true["training"][:, -1], np.ones(seeds),
+                 rtol=0.0, atol=0.0, trained=True)  # fmt: skip
+    report.at_most("random labels: test accuracy stays near chance, 0.1", random["test"][:, -1], 0.2, trained=True)
+    report.at_least("true labels: test accuracy", true["test"][:, -1], 0.8, trained=True)
+    report.at_most(f"{widths[0]} unit is too small: training accuracy, true labels", true["training"][:, 0], 0.8,
+                   trained=True)  # fmt: skip
+    gain = np.mean(true["test"][:, -1:] - true["test"][:, :-1], axis=0)
+    report.at_least(f"true labels: {wide} beat every narrower network on the test pictures, mean gain", gain, 0.0,
+                    trained=True)  # fmt: skip
+    rows = []
+    for kind, results in (("true", true), ("random", random)):
+        for part, accuracies in results.items():
+            mean, error = plots.mean_and_error(accuracies)
+            rows.append([kind, part, *(f"{m:.3f} ± {e:.3f}" for m, e in zip(mean, error, strict=True))])
+    report.table(f"accuracy (mean ± standard error of {seeds}) with {pictures} training pictures, by hidden units",
+                 ["labels", "pictures", *(str(width) for width in widths)], rows)  # fmt: skip
+    report.note("Wider is not worse here: the U over the capacity is not a law for networks (arXiv:1812.11118).")
+    return true, random
+
+
+def _figure(train_errors, test_errors, cars, widths, true, random):
+    figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.4))
+    degrees = np.arange(train_errors.shape[1])
+    for color, style, name, errors in (
+        ("C1", "--", "the other cars", test_errors),
+        ("C0", "-", f"the {cars} fitted", train_errors),
+    ):
+        left.plot(degrees, errors.T, color=color, linewidth=0.6, alpha=0.25)
+        left.plot(degrees, np.median(errors, axis=0), style, color=color, marker="o", label=name)
+    left.set(
+        xlabel="degree of the polynomial", ylabel="squared error, (miles per gallon)²", yscale="log", ylim=(5, 1e4)
+    )
+    left.set_title(f"Too small, right, too large\n(median of {len(train_errors)} choices of cars)")
+    left.legend(title="cars", loc="upper left")
+    series = {
+        "training, true labels": true["training"], "training, random labels": random["training"],
+        "test, true labels": true["test"], "test, random labels": random["test"],
+    }  # fmt: skip
+    plots.curves(widths, series, xlabel="hidden units", ylabel="accuracy", xscale="log", marker="o", ax=right)
+    right.set_xticks(widths, [str(width) for width in widths])
+    right.minorticks_off()
+    right.set_title("A wide network learns\nrandom labels by heart")
+    right.set_ylim(0, 1.04)
+    return figure

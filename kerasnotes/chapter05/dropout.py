@@ -1,0 +1,352 @@
+"""Dropout trains a network of half its units, another half at every step, and uses all of them afterwards.
+
+A unit that may be missing cannot be relied on, so that a network learns its training data less well by heart. Two
+forms do the same: the classic one scales down afterwards, the inverted one (Keras) scales up in training. What the
+reader should see: the mean over all 2^n thinned networks, counted out, is the scaled network exactly where the network
+is linear, and only nearly elsewhere; and on a thousand digits the gap between training and test loss shrinks.
+
+Notes: chapter 05, "Dropout" (随机失活).
+Source: Hinton et al. 2012, arXiv:1207.0580; Srivastava et al. 2014, Dropout: a simple way to prevent neural
+networks from overfitting, JMLR 15; https://www.tensorflow.org/api_docs/python/tf/nn/dropout
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasnotes import data, plots, training
+
+SMOKE = {"draws": 10000, "images": 64, "epochs": 1, "units": 16, "seeds": 2}
+FULL = {"units": 1024, "epochs": 100, "seeds": 10}
+SECONDS = 20
+
+
+def dropout(x, rate, seed):
+    """Drop each number with probability `rate` and divide the others by 1 - rate (the inverted form, as in Keras).
+
+    The expectation stays that of x, so that nothing has to be done at test time: inference is the identity.
+
+    Args:
+        x: Tensor of any shape, floating point.
+        rate: Probability of dropping, at least 0 and below 1.
+        seed: Integer, or two of them; the same seed drops the same places.
+
+    Returns:
+        Tensor of the same shape.
+
+    Raises:
+        ValueError: If `rate` is outside [0, 1), x holds no floating-point numbers, or `seed` no integers.
+
+    Source: https://www.tensorflow.org/api_docs/python/tf/nn/dropout
+    """
+    return classic_dropout(x, rate, seed) / (1 - rate)
+
+
+def classic_dropout(x, rate, seed):
+    """Drop each number with probability `rate` and leave the others as they are (the form of the first papers).
+
+    At test time `classic_inference` has to follow.
+
+    Args, Returns, Raises: As for `dropout`.
+
+    Source: Srivastava et al. 2014, section 4, whose p is the probability of keeping, 1 - rate.
+    """
+    x = _checked(x, rate)
+    seed = [seed, 0] if np.ndim(seed) == 0 else list(seed)
+    if len(seed) != 2 or not all(isinstance(part, (int, np.integer)) for part in seed):
+        raise ValueError(f"seed: expected an integer or two of them, got {seed!r}")
+    keep = tf.random.stateless_uniform(tf.shape(x), seed, dtype=x.dtype) >= rate
+    return tf.where(keep, x, tf.zeros_like(x))
+
+
+def classic_inference(x, rate):
+    """Multiply by 1 - rate, the share that was kept in training. The same as multiplying the next layer's weights.
+
+    Args, Returns, Raises: As for `dropout`.
+    """
+    return _checked(x, rate) * (1 - rate)
+
+
+def exact_ensemble(w, x, rate):
+    """The mean output of one linear layer over all 2^n networks that classic dropout of its inputs makes.
+
+    Every thinned network is run, and counts by its probability, rate^dropped · (1 - rate)^kept.
+
+    Args:
+        w: Weights (n, units).
+        x: One input (n,), n at most 20.
+        rate: Probability of dropping, at least 0 and below 1.
+
+    Returns:
+        float64 array (units,).
+
+    Raises:
+        ValueError: If shapes or rate do not fit, or there are more than 20 inputs.
+    """
+    w, x = np.asarray(w, np.float64), np.asarray(x, np.float64)
+    if w.ndim != 2 or x.shape != w.shape[:1] or not 1 <= len(x) <= 20:
+        raise ValueError(f"w, x: expected shapes (n, units) and (n,) with n from 1 to 20, got {w.shape} and {x.shape}")
+    masks, probabilities = all_masks(len(x), rate)
+    return probabilities @ ((masks * x) @ w)
+
+
+def all_masks(n, rate):
+    """Every way to drop some of n units, and how probable it is.
+
+    Args:
+        n: Number of units, 1 to 20.
+        rate: Probability of dropping, at least 0 and below 1.
+
+    Returns:
+        `(masks, probabilities)`: float64 (2^n, n) of 0 (dropped) and 1 (kept), and (2^n,), which sum to 1.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+    if not isinstance(n, (int, np.integer)) or not 1 <= n <= 20:
+        raise ValueError(f"n: expected an integer from 1 to 20, got {n!r}")
+    _check_rate(rate)
+    masks = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(np.float64)  # (2^n, n)
+    return masks, np.prod(np.where(masks == 1, 1 - rate, rate), axis=1)
+
+
+def _check_rate(rate):
+    if not 0 <= rate < 1:
+        raise ValueError(f"rate: expected a number in [0, 1), got {rate!r}")
+
+
+def _checked(x, rate):
+    _check_rate(rate)
+    x = tf.convert_to_tensor(x)
+    if not x.dtype.is_floating:
+        raise ValueError(f"x: expected floating-point numbers, got {x.dtype.name}")
+    return x
+
+
+def lesson(
+    report,
+    *,
+    draws: int = 1000000,
+    rate: float = 0.5,
+    input_rate: float = 0.2,
+    images: int = 1000,
+    units: int = 512,
+    epochs: int = 30,
+    seeds: int = 3,
+    seed: int = 0,
+):
+    """The law of dropout, the mean over all thinned networks, and networks on few digits with and without it.
+
+    Args:
+        report: The report to write to.
+        draws: Random numbers for every check of the law (1000 to 10000000).
+        rate: Share of hidden units dropped in the networks (0.05 to 0.95).
+        input_rate: Share of inputs dropped in the networks (0 to 0.95).
+        images: Training pictures (50 to 60000).
+        units: Units of each of the two hidden layers (1 to 4096).
+        epochs: Epochs of training (1 to 1000).
+        seeds: Independent pairs of networks, each with other pictures (2 to 100).
+        seed: Seed of all random draws (0 to 2000000000).
+    """
+    _law(report, draws, seed)
+    _test_time(report, seed)
+    _ensembles(report, np.random.default_rng(seed))
+    _units_not_connections(report, np.random.default_rng((seed, 1)), draws // 10, seed)
+    _train(report, (input_rate, rate), images, units, epochs, range(seed, seed + seeds))
+
+
+def _law(report, draws, seed):
+    """How far a frequency may be from its probability: four standard errors."""
+    x = tf.constant(np.random.default_rng((seed, 2)).normal(1.0, 0.5, draws), tf.float32)
+    rows = []
+    for number, rate in enumerate((0.1, 0.5, 0.8)):
+        places = (seed, number)
+        y, classic = dropout(x, rate, places), classic_dropout(x, rate, places)
+        report.check(
+            f"rate {rate}: equal to tf.nn.experimental.stateless_dropout, number by number",
+            got=y, want=tf.nn.experimental.stateless_dropout(x, rate, seed=places),
+        )  # fmt: skip
+        library = tf.function(lambda rate=rate: tf.nn.dropout(x, rate, seed=seed))()  # a new one draws the same again
+        layer = keras.layers.Dropout(rate, seed=seed)(x, training=True)
+        error = np.sqrt(rate * (1 - rate) / draws)
+        kept = [np.count_nonzero(values) / draws for values in (y, library, layer)]
+        report.at_most(
+            f"rate {rate}: kept by ours, tf.nn.dropout, layers.Dropout, standard errors from {1 - rate:g}",
+            np.abs(np.array(kept) - (1 - rate)) / error, 4.0,
+        )  # fmt: skip
+        for name, values in (("tf.nn.dropout", library), ("layers.Dropout", layer)):
+            values = values.numpy()
+            survivors = values != 0
+            scaled = x.numpy()[survivors] / (1 - rate)
+            report.check(f"rate {rate}: what {name} keeps is divided by the share kept", values[survivors], scaled)
+        moved = np.array([y, classic / (1 - rate)], np.float64).mean(axis=1) - np.mean(x, dtype=np.float64)
+        error = np.sqrt(np.mean(np.square(x)) * rate / (1 - rate) / draws)
+        report.at_most(f"rate {rate}: the mean is kept, standard errors apart", np.abs(moved[0]) / error, 4.0)
+        rows.append([rate, *kept, float(np.mean(x)), float(np.mean(y)), float(np.mean(classic))])
+    report.table(
+        f"{draws} draws: share kept, and the mean before and after",
+        ["rate", "kept: ours", "tf.nn.dropout", "layers.Dropout", "mean of x", "inverted", "classic"],
+        rows,
+    )
+
+
+def _test_time(report, seed):
+    x = tf.ones((100, 100))
+    layer = keras.layers.Dropout(0.5, seed=seed)
+    report.check("layers.Dropout at test time is the identity", layer(x, training=False), x)
+    report.check("layers.Dropout called without a flag, too", layer(x), x)
+    dropped = [bool(np.any(values.numpy() == 0)) for values in (tf.nn.dropout(x, 0.5, seed=seed), layer(x))]
+    report.check("called without a flag, tf.nn.dropout drops and layers.Dropout does not", dropped, [True, False])
+    report.correction(
+        "dropout at test time",
+        course="tf.nn.dropout knows when it is test time.",
+        correct="tf.nn.dropout always drops and takes no training flag; keras.layers.Dropout drops with training=True.",
+        shown_by="zeros among 10,000 outputs of a bare call: some from tf.nn.dropout, none from layers.Dropout",
+    )
+
+
+def _ensembles(report, rng, n=10, rate=0.3):
+    w, x = rng.normal(size=(n, 4)), rng.normal(size=n)
+    mean = exact_ensemble(w, x, rate)
+    scaled = np.asarray(classic_inference(x, rate)) @ w
+    report.check(
+        f"the mean over all {2**n} thinned linear layers is the scaled layer", mean, scaled, rtol=0, atol=1e-12
+    )
+    report.check("scaling the weights does the same", x @ ((1 - rate) * w), mean, rtol=0, atol=1e-12)
+    masks, probabilities = all_masks(n, rate)
+    inverted = probabilities @ ((masks * x / (1 - rate)) @ w)
+    report.check("the mean of the inverted form is the layer as it is", inverted, x @ w, rtol=0, atol=1e-12)
+    replaced = np.full_like(w, 1 - rate).T @ x
+    report.at_least("weights set to the share kept instead: largest error", np.abs(replaced - mean).max(), 0.1)
+    report.correction(
+        "weights at test time",
+        course="At test time the weights become α.",
+        correct="They are multiplied by α, the probability of keeping a unit (1 - rate), if training was classic. If "
+        "it was inverted, as in Keras, they stay as they are.",
+        shown_by=f"mean over all {2**n} thinned layers: {mean[0]:.4f}; weights times α: {scaled[0]:.4f}; "
+        f"weights equal to α: {replaced[0]:.4f}",
+    )
+    logs = tf.nn.log_softmax((masks * x) @ w).numpy()  # (2^n, 4)
+    geometric = tf.nn.softmax(probabilities @ logs)
+    report.check("softmax: the geometric mean of all thinned ones is the scaled one", geometric, tf.nn.softmax(scaled))
+    masks, probabilities = all_masks(2, 0.5)
+    thinned = probabilities @ np.maximum(masks @ [1.0, -1.0], 0)
+    whole = np.maximum(np.asarray(classic_inference([1.0, 1.0], 0.5)) @ [1.0, -1.0], 0)
+    report.check("ReLU of x1 - x2 at (1, 1), rate ½: mean of the thinned, and the scaled", [thinned, whole], [0.25, 0])
+    report.note("So the scaled network is the mean of the thinned ones only nearly, once there is a ReLU in it.")
+
+
+def _units_not_connections(report, rng, draws, seed, n=4, rate=0.5):
+    """A dropped unit falls silent towards all outputs at once; dropped connections do so one by one."""
+    w, x = rng.normal(size=(n, 2)), rng.normal(size=n)
+    masks, probabilities = all_masks(n, rate)
+    units = (masks * x) @ w  # (2^n, 2)
+    masks, of_connections = all_masks(2 * n, rate)
+    connections = np.einsum("mio,i,io->mo", masks.reshape(-1, n, 2), x, w)  # (2^(2n), 2)
+    exact = [_covariance(*pair) for pair in ((units, probabilities), (connections, of_connections))]
+    formula = rate * (1 - rate) * np.sum(x**2 * w[:, 0] * w[:, 1])
+    report.check("covariance of two outputs: units dropped, and connections dropped", exact, [formula, 0])
+    inputs = tf.tile(tf.constant(x, tf.float32)[None], (draws, 1))
+    outputs = keras.layers.Dropout(rate, seed=seed)(inputs, training=True).numpy() * (1 - rate) @ w  # (draws, 2)
+    centred = outputs - outputs.mean(axis=0)
+    products = centred[:, 0] * centred[:, 1]
+    error = products.std() / np.sqrt(draws)
+    report.at_most("layers.Dropout's, standard errors from the units'", abs(products.mean() - formula) / error, 4.0)
+    report.at_least("and from the connections'", abs(products.mean()) / error, 10.0)
+    report.correction(
+        "what dropout drops",
+        course="Dropout cuts connections between neurons at random.",
+        correct="It drops units, each with all its connections at once; dropping connections is another method "
+        "(DropConnect, Wan et al. 2013).",
+        shown_by=f"covariance of two outputs over all masks: {exact[0]:.4f} with units, {exact[1]:.4f} with "
+        f"connections; layers.Dropout has {products.mean():.4f} ± {error:.4f}",
+    )
+
+
+def _covariance(outputs, probabilities):
+    centred = outputs - probabilities @ outputs
+    return probabilities @ (centred[:, 0] * centred[:, 1])
+
+
+def _train(report, rates, images, units, epochs, seeds):
+    (x, y), (x_test, y_test) = data.mnist()
+    x_test = x_test / np.float32(255)
+    shown = sorted({0, *np.linspace(0, epochs - 1, 7).astype(int).tolist()})
+    losses = np.zeros((2, 2, len(seeds), len(shown)))  # (without or with, training or test, runs, epochs shown)
+    final = np.zeros((2, len(seeds), 4))  # training loss, test loss, training accuracy, test accuracy
+    for run, run_seed in enumerate(report.track(seeds, "pairs of networks")):
+        chosen = np.random.default_rng((run_seed, 3)).choice(len(x), images, replace=False)
+        x_few, y_few = x[chosen] / np.float32(255), y[chosen]
+        for number, shares in enumerate(((0.0, 0.0), rates)):
+            model, snapshots = _network(units, shares, run_seed), training.Snapshots(shown)
+            training.fit(model, x_few, y_few, batch_size=50, epochs=epochs, callbacks=[snapshots], seed=run_seed)
+            results = [training.evaluate(model, *pair, batch_size=1000) for pair in ((x_few, y_few), (x_test, y_test))]
+            final[number, run] = [result[name] for name in ("loss", "accuracy") for result in results]
+            for place, epoch in enumerate(shown):  # once more without dropout, on a part of the test pictures
+                model.set_weights(snapshots.weights[epoch])
+                for part, pair in enumerate(((x_few, y_few), (x_test[:2000], y_test[:2000]))):
+                    losses[number, part, run, place] = training.evaluate(model, *pair, batch_size=1000)["loss"]
+    gaps = np.stack([final[..., 1] - final[..., 0], final[..., 2] - final[..., 3]])  # (loss or accuracy, 2, runs)
+    report.at_most(
+        "every seed: gap of losses with dropout over the gap without", gaps[0, 1] / gaps[0, 0], 1.0, trained=True
+    )
+    shrinks, errors = plots.mean_and_error((gaps[:, 0] - gaps[:, 1]).T)  # each (2,): loss, accuracy
+    report.at_least(
+        "mean shrinkage of the loss gap, standard errors", shrinks[0] / max(errors[0], 1e-12), 2.0, trained=True
+    )
+    rows = []
+    for name, runs in (("without dropout", final[0]), (f"with dropout, rates {rates[0]:g} and {rates[1]:g}", final[1])):
+        means, deviations = plots.mean_and_error(np.column_stack([runs, runs[:, 1] - runs[:, 0]]))
+        rows.append([name, *(f"{mean:.4f} ± {error:.4f}" for mean, error in zip(means, deviations, strict=True))])
+    report.table(
+        f"{len(seeds)} pairs of networks on {images} digits, mean ± standard error; losses in nats, dropout off",
+        ["", "training loss", "test loss", "training accuracy", "test accuracy", "gap of losses"],
+        rows,
+    )
+    report.note(
+        "The rates are those of Srivastava et al. 2014: 0.2 for inputs, 0.5 for hidden units. With hidden units alone "
+        "the gap shrinks less, and not for every draw of pictures."
+    )
+    report.note(
+        f"The gap of accuracies shrinks by {shrinks[1]:.4f} ± {errors[1]:.4f}. The loss that training prints is higher "
+        "with dropout, because it is measured while units are missing; the losses here are of the whole network."
+    )
+    report.figure(
+        "Dropout narrows the gap between training and test loss",
+        _figure(losses, shown, final, images),
+        alt="Left: training losses fall to zero with and without dropout; the test loss without dropout ends "
+        "above the one with dropout. Right: for every seed the gap is smaller with dropout.",
+    )
+
+
+def _network(units, rates, seed):
+    """Two hidden layers; `rates` are the shares dropped of the inputs and of the hidden units."""
+    seeds = np.random.default_rng((seed, 4)).integers(2**31, size=6).tolist()
+    starts = [keras.initializers.GlorotUniform(seed=each) for each in seeds[:3]]
+    layers = [keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dropout(rates[0], seed=seeds[5])]
+    for number in range(2):
+        layers.append(keras.layers.Dense(units, "relu", kernel_initializer=starts[number]))
+        layers.append(keras.layers.Dropout(rates[1], seed=seeds[3 + number]))
+    model = keras.Sequential([*layers, keras.layers.Dense(10, kernel_initializer=starts[2])])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
+    return model
+
+
+def _figure(losses, shown, final, images):
+    figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.4), width_ratios=(1.5, 1))
+    epochs, names = np.array(shown) + 1, ("no dropout", "dropout")
+    for number, (name, color) in enumerate(zip(names, ("C1", "C0"), strict=True)):
+        for part, (what, style) in enumerate((("training", "--"), ("2,000 test", "-"))):
+            mean, error = plots.mean_and_error(losses[number, part])
+            left.errorbar(epochs, mean, error, color=color, linestyle=style, capsize=3, label=f"{what}, {name}")
+    left.set(xlabel="epoch", ylabel="loss, nats", ylim=(0, None), title=f"{images} digits: dropout slows overfitting")
+    left.legend()
+    gaps = final[..., 1] - final[..., 0]  # (2, runs)
+    for number, (name, color) in enumerate(zip(names, ("C1", "C0"), strict=True)):
+        right.bar(np.arange(gaps.shape[1]) + 0.4 * number - 0.2, gaps[number], width=0.38, color=color, label=name)
+    right.set_xticks(np.arange(gaps.shape[1]), np.arange(1, gaps.shape[1] + 1))
+    right.set(xlabel="network (seed)", ylabel="test loss - training loss, nats", title="The gap shrinks")
+    right.set_ylim(0, 1.3 * gaps.max())
+    right.legend(loc="upper right", ncols=2)
+    return figure

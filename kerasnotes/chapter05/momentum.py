@@ -1,0 +1,336 @@
+"""Momentum adds up the slopes of many steps: it hastens along a narrow valley and rolls through a shallow one.
+
+What the reader should see: in a valley that is a hundred times as steep across as along, plain descent at its best
+rate needs 691 steps for six digits; a heavy ball needs 95, because its ratio depends on √κ instead of κ. The
+same holds for real data: a line through the car data lies in such a valley. Four ways to write momentum down follow,
+and where they agree. At last a ball rolls through a shallow minimum in which plain descent stays.
+
+Notes: chapter 05, "Momentum, RMSprop and the learning rate" (动量法).
+Source: Polyak 1964, Some methods of speeding up the convergence of iteration methods,
+doi:10.1016/0041-5553(64)90137-5; Nesterov 1983; Sutskever et al. 2013, On the importance of initialization and
+momentum in deep learning; Lessard et al. 2016, arXiv:1408.3595; https://keras.io/api/optimizers/sgd/
+"""
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasnotes import data, plots, training
+from kerasnotes.chapter03.descent import convergence_ratio, gradient_descent
+from kerasnotes.chapter03.optimizers import RMSProp
+
+SMOKE = {"starts": 3, "epochs": 3}
+SECONDS = 2
+
+
+def heavy_ball(gradient, start, learning_rate, beta, steps):
+    """Momentum as Keras has it: v ← βv − ηg, w ← w + v. The velocity v is the last move.
+
+    Args:
+        gradient: Takes an array (dims,), returns the gradient there, (dims,).
+        start: Where to begin, (dims,).
+        learning_rate: η, a positive number, or one number for each step, (steps,).
+        beta: Share of the last move that is kept, in [0, 1). At 0 this is plain descent.
+        steps: How many steps.
+
+    Returns: The path, float64 (steps + 1, dims), start included. A path that diverges may end in infinity.
+    Raises: ValueError: If the shapes do not fit or a number is out of range.
+    Source: Polyak 1964; `keras.optimizers.SGD(learning_rate, momentum=beta)`.
+    """
+    path, rates = _prepare(gradient, start, learning_rate, beta, steps)
+    velocity = np.zeros_like(path[0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for t, rate in enumerate(rates):
+            velocity = beta * velocity - rate * gradient(path[t])
+            path[t + 1] = path[t] + velocity
+    return path
+
+
+def nesterov(gradient, start, learning_rate, beta, steps):
+    """Nesterov's momentum as Keras has it: v ← βv − ηg, w ← w + βv − ηg. The path is where the slopes are taken.
+
+    With a constant β; `nesterov_descent` of chapter 03 has one that grows.
+
+    Args, Returns, Raises: As for `heavy_ball`.
+    Source: Sutskever et al. 2013; `keras.optimizers.SGD(learning_rate, momentum=beta, nesterov=True)`.
+    """
+    path, rates = _prepare(gradient, start, learning_rate, beta, steps)
+    velocity = np.zeros_like(path[0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for t, rate in enumerate(rates):
+            move = rate * gradient(path[t])
+            velocity = beta * velocity - move
+            path[t + 1] = path[t] + beta * velocity - move
+    return path
+
+
+def look_ahead(gradient, start, learning_rate, beta, steps, pull=None):
+    """Nesterov's momentum told the other way: first W + M, then a step from there.
+
+    W ← W + M − η∇L(W + M), and M ← βM − pull·η∇L(W + M). With pull = β, M is β times the last move of W.
+
+    Args: As for `heavy_ball`; `pull` is β if None.
+    Returns: `(path, ahead)`: the path of W, and that of W + M, each (steps + 1, dims).
+    Raises: ValueError: As for `heavy_ball`.
+    Source: Nesterov 1983.
+    """
+    path, rates = _prepare(gradient, start, learning_rate, beta, steps)
+    ahead, momentum = path.copy(), np.zeros_like(path[0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for t, rate in enumerate(rates):
+            move = rate * gradient(ahead[t])
+            path[t + 1] = ahead[t] - move
+            momentum = beta * momentum - (beta if pull is None else pull) * move
+            ahead[t + 1] = path[t + 1] + momentum
+    return path, ahead
+
+
+def gradient_momentum(gradient, start, learning_rate, beta, steps):
+    """Momentum of slopes, not of moves: z ← βz + g, w ← w − ηz. A new η rescales what was collected before.
+
+    Args, Returns, Raises: As for `heavy_ball`.
+    Source: The course's notes; `torch.optim.SGD` has the same form.
+    """
+    path, rates = _prepare(gradient, start, learning_rate, beta, steps)
+    collected = np.zeros_like(path[0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for t, rate in enumerate(rates):
+            collected = beta * collected + gradient(path[t])
+            path[t + 1] = path[t] - rate * collected
+    return path
+
+
+def _prepare(gradient, start, learning_rate, beta, steps):
+    """Check the arguments; the path to be filled, with its start, and one rate for each step."""
+    start = np.array(start, np.float64)
+    if start.ndim != 1 or not start.size or not np.isfinite(start).all():
+        raise ValueError(f"start: expected finite numbers (dims,), got {start}")
+    if not 0 <= beta < 1:
+        raise ValueError(f"beta: expected a number in [0, 1), got {beta!r}")
+    if not isinstance(steps, (int, np.integer)) or steps < 0:
+        raise ValueError(f"steps: expected an integer of at least 0, got {steps!r}")
+    rates = np.asarray(learning_rate, np.float64)
+    if rates.shape not in ((), (steps,)) or not (np.isfinite(rates) & (rates > 0)).all():
+        raise ValueError(f"learning_rate: expected a positive number, or one for each step, got {learning_rate!r}")
+    if np.shape(gradient(start)) != start.shape:
+        raise ValueError(f"gradient: expected shape {start.shape}, got {np.shape(gradient(start))}")
+    return np.concatenate([start[None], np.zeros((steps, start.size))]), np.broadcast_to(rates, steps)
+
+
+def lesson(report, *, condition: float = 100.0, starts: int = 20, epochs: int = 150, seed: int = 0):
+    """Compare four forms of momentum, count steps in two valleys, and roll through a shallow minimum.
+
+    Args:
+        report: The report to write to.
+        condition: κ of the valley: curvature across over curvature along (100 to 10000).
+        starts: Random starting points for the counts (1 to 1000).
+        epochs: Full-batch epochs of the Keras model on the car data (1 to 10000).
+        seed: Seed of the starting points (0 to 4294967295).
+    """
+    rng = np.random.default_rng(seed)
+    _same_path(report, rng)
+    _valley(report, condition, rng.normal(size=(starts, 2)))
+    _cars(report, epochs, rng, starts)
+    _shallow(report)
+
+
+def _keras_path(optimizer, gradient, start, rates):
+    """The path of a Keras optimizer; `rates` are assigned, one before each step."""
+    variable = keras.Variable(np.asarray(start), dtype="float64")
+    path = [variable.numpy()]
+    for rate in rates:
+        optimizer.learning_rate = rate
+        optimizer.apply([tf.constant(gradient(path[-1]))], [variable])
+        path.append(variable.numpy())
+    return np.array(path)  # (steps + 1, dims)
+
+
+def _same_path(report, rng, rate=0.05, beta=0.9, steps=60):
+    def slope(w):
+        return np.array([1.0, 10.0]) * w + np.sin(w)
+
+    start, sgd, constant = rng.normal(size=2), keras.optimizers.SGD, np.full(steps, rate)
+    theirs = _keras_path(sgd(rate, beta), slope, start, constant)
+    report.check("SGD(momentum) is the heavy ball", heavy_ball(slope, start, rate, beta, steps), theirs)
+    collected = gradient_momentum(slope, start, rate, beta, steps)
+    report.check("z ← βz + g, w ← w − ηz: the same path at a constant η", collected, theirs)
+    theirs = _keras_path(sgd(rate, beta, nesterov=True), slope, start, constant)
+    path = nesterov(slope, start, rate, beta, steps)
+    report.check("SGD(nesterov=True) is nesterov", path, theirs)
+    theirs = _keras_path(keras.optimizers.RMSprop(rate, momentum=beta), slope, start, constant)
+    optimizer, ours = RMSProp(rate, momentum=beta), [start]
+    for _ in range(steps):
+        ours.append(optimizer.step(ours[-1], slope(ours[-1])))
+    report.check("RMSprop(momentum): move ← β·move − ηg/√(mean of g²), as chapter 03 has it", ours, theirs)
+
+    # One slope of 1, then none. After η has fallen to a tenth, the ball rolls on by β·0.1; the other form rescales.
+    falling, forms = np.array([0.1, 0.01]), []
+    for form in (heavy_ball, gradient_momentum):
+        forms.append(np.diff(form(lambda w: np.where(w == 0.0, 1.0, 0.0), [0.0], falling, beta, 2)[:, 0]))
+    library = _keras_path(sgd(0.1, beta), lambda w: np.where(w == 0.0, 1.0, 0.0), [0.0], falling)
+    report.check("η falls from 0.1 to 0.01: Keras and the heavy ball roll on by", [forms[0], np.diff(library[:, 0])],
+                 [[-0.1, -0.09]] * 2)  # fmt: skip
+    report.check("z ← βz + g rolls on by a tenth of that", forms[1], [-0.1, -0.009])
+
+    exact = look_ahead(slope, start, rate, beta, steps)[1]
+    report.check("look-ahead with M ← βM − βη∇L(W + M): W + M is nesterov's path", exact, path, rtol=1e-12, atol=1e-12)
+    printed = look_ahead(slope, start, rate, beta, steps, pull=1 - beta)[1]
+    moves = [np.diff(look_ahead(np.ones_like, [0.0], rate, beta, 400, pull)[0][:, 0])[-1] for pull in (None, 1 - beta)]
+    report.check("in a slope of 1: final move −η/(1 − β); with (1 − β) in place of β only −2η", moves,
+                 [-rate / (1 - beta), -2 * rate])  # fmt: skip
+    report.correction(
+        "Nesterov's momentum by looking ahead",
+        course="M ← βM − (1 − β)η∇L(W + M)",
+        correct="M ← βM − βη∇L(W + M), with W ← W + M − η∇L(W + M); the two agree at β = ½ only",
+        shown_by=f"largest distance from Nesterov's path: {np.abs(exact - path).max():.0e} with β, "
+        f"{np.abs(printed - path).max():.2g} with 1 − β",
+    )
+
+
+def _steps_to(paths, digits):
+    """Steps after which every path (steps + 1, starts, dims) stays nearer to 0 than 10^−digits of its start."""
+    distance = np.linalg.norm(paths, axis=2)
+    return np.max(np.sum(np.maximum.accumulate(distance[::-1])[::-1] > distance[0] / 10**digits, axis=0))
+
+
+def _methods(small, large):
+    """Name → (path function, its proven ratio a step); rates and β are the best for curvatures small to large."""
+    root = math.sqrt(large / small)
+    plain = 2 / (small + large)
+    ball, share = 4 / (math.sqrt(small) + math.sqrt(large)) ** 2, (root - 1) / (root + 1)
+    return {
+        "plain descent": (lambda g, w, n: gradient_descent(g, w, plain, n), (root**2 - 1) / (root**2 + 1)),
+        "heavy ball": (lambda g, w, n: heavy_ball(g, w, ball, share**2, n), share),
+        "Nesterov": (lambda g, w, n: nesterov(g, w, 1 / large, share, n), 1 - 1 / root),
+        "heavy ball, β = 0.9": (
+            lambda g, w, n: heavy_ball(g, w, 1 / large, 0.9, n),
+            np.abs(np.roots([1, small / large - 1.9, 0.9])).max(),
+        ),
+    }
+
+
+def _count(gradient, small, large, starts, digits=(3, 6, 9)):
+    """Rows of counts for each method, from all starts (starts, dims) at once; and the paths."""
+    shape, rows, paths = starts.shape, {}, {}
+    methods = _methods(small, large)
+    limit = int(digits[-1] * math.log(10) / -math.log(methods["plain descent"][1])) + 2
+    for name, (run, ratio) in methods.items():
+        paths[name] = run(lambda w: gradient(w.reshape(shape)).ravel(), starts.ravel(), limit).reshape(-1, *shape)
+        theory = math.log(10**6) / -math.log(ratio)
+        rows[name] = [name, ratio, theory, *(int(_steps_to(paths[name], each)) for each in digits)]
+    return rows, paths
+
+
+COLUMNS = ["method", "proven ratio a step", "steps by theory, 6 digits", "measured, 3 digits", "6 digits", "9 digits"]
+
+
+def _valley(report, condition, starts):
+    curvatures = np.array([1.0, condition])
+    rows, paths = _count(lambda w: curvatures * w, 1.0, condition, starts)
+    report.table(f"Steps in a valley, κ = {condition:g}; slowest of {len(starts)} starts", COLUMNS, rows.values())
+    plain, ball = rows["plain descent"], rows["heavy ball"]
+    ratios = [convergence_ratio(path, [0.0, 0.0])[:100] for path in np.moveaxis(paths["plain descent"], 1, 0)]
+    report.check("plain descent: every step leaves (κ − 1)/(κ + 1)", ratios, np.full((len(starts), 100), plain[1]))
+    r, t = ball[1], np.arange(60)[:, None]
+    closed = np.hstack([(1 + (1 - r) * t) * r**t, (1 + (1 + r) * t) * (-r) ** t])  # a double root, hence the t
+    report.check("heavy ball: along (1 + (1 − r)t)·rᵗ, across (1 + (1 + r)t)·(−r)ᵗ, r = (√κ − 1)/(√κ + 1)",
+                 paths["heavy ball"][:60], closed[:, None] * starts)  # fmt: skip
+    rates = np.linspace(0.5, 1, 51)[:-1] * 2 / condition  # all at once: a curvature ηλ at rate 1 is λ at rate η
+    tried = gradient_descent(lambda w: np.outer(rates, curvatures).ravel() * w, np.ones(100), 1.0, plain[4])
+    left = np.abs(tried[-1]).reshape(50, 2).max(axis=1) / plain[1] ** plain[4]
+    report.at_least("50 other rates of plain descent: what is left of (1, 1), over that of the best", left, 1 - 1e-9)
+    report.at_least(f"six digits, κ = {condition:g}: steps of the best plain descent over the heavy ball's",
+                    plain[4] / ball[4], 6.0)  # fmt: skip
+    far = np.abs(closed[:, 1]).max()
+    report.note(
+        f"The heavy ball's best β goes with overshooting: across the valley it swings out to {far:.1f} times its start "
+        f"before it settles, so for three digits it saves less: {plain[3]} steps become {ball[3]}. And β belongs to "
+        "the valley: the usual 0.9 is not the best here."
+    )
+    figure, (left, right) = plots.subplots(1, 2, figsize=(11.5, 4.6))
+    grid = np.stack(np.meshgrid(np.linspace(-0.3, 1.1, 120), np.linspace(-0.5, 0.5, 120)), axis=-1)
+    left.contour(*np.moveaxis(grid, -1, 0), grid**2 @ curvatures / 2, np.geomspace(0.01, 10, 9), colors="0.8",
+                 linewidths=1)  # fmt: skip
+    begin, distances = np.array([1.0, 1 / math.sqrt(condition)]), {}
+    for number, (name, (run, _)) in enumerate(_methods(1.0, condition).items()):
+        path = run(lambda w: curvatures * w, begin, 250)
+        distances[name] = np.linalg.norm(path, axis=1)
+        if number < 3:
+            left.plot(*path[:40].T, plots.LINE_STYLES[number], marker=".", linewidth=1.3, label=name)
+    left.plot(0, 0, "*", color="black", markersize=13)
+    left.set(
+        xlabel="weight 1", ylabel="weight 2 (steep)", xlim=(-0.3, 1.1), ylim=(-0.5, 0.5), title="The first 40 steps"
+    )
+    left.legend(loc="upper left", fontsize=9)
+    left.grid(False)
+    plots.curves(np.arange(251), distances, xlabel="step", ylabel="distance to the minimum", yscale="log",
+                 title="The best momentum wins by far", ax=right)  # fmt: skip
+    right.set_ylim(1e-13, 3)
+    report.figure(
+        "Momentum in a narrow valley",
+        figure,
+        alt="Left: plain descent swings across the valley and creeps along it; the paths with momentum reach the "
+        "minimum. Right: distance over 250 steps; plain descent gains two digits, the heavy ball all thirteen shown.",
+    )
+
+
+def _cars(report, epochs, rng, starts):
+    """The line through the car data: κ is that of the data's second derivatives."""
+    x, y = ((values - values.mean(axis=0)) / values.std(axis=0) for values in data.auto_mpg())
+    hessian, best = 2 * x.T @ x / len(x), np.linalg.lstsq(x, y, rcond=None)[0]  # of the mean squared error
+    small, large = np.linalg.eigvalsh(hessian)[[0, -1]]
+    begin = rng.normal(size=(starts, len(best)))
+    rows, _ = _count(lambda w: w @ hessian, small, large, begin)  # w: distance from the best line
+    report.table(f"Steps to the best line through the car data, κ = {large / small:.0f}", COLUMNS, rows.values())
+    report.at_least("car data, six digits: steps of the best plain descent over the heavy ball's",
+                    rows["plain descent"][4] / rows["heavy ball"][4], 6.0)  # fmt: skip
+
+    root = math.sqrt(large / small)
+    rate, beta = 4 / (math.sqrt(small) + math.sqrt(large)) ** 2, ((root - 1) / (root + 1)) ** 2
+    start = keras.initializers.Constant((best + begin[0])[:, None])
+    model = keras.Sequential(
+        [keras.Input((len(best),)), keras.layers.Dense(1, use_bias=False, kernel_initializer=start)]
+    )
+    model.compile(keras.optimizers.SGD(rate, beta), "mean_squared_error")
+    training.fit(model, x, y[:, None], batch_size=len(x), epochs=epochs, shuffle=False, form="step")
+    path = best + heavy_ball(lambda w: hessian @ w, begin[0], rate, beta, epochs)
+    report.check(f"a Dense layer after {epochs} epochs of fit is where our path ends", model.get_weights()[0][:, 0],
+                 path[-1], rtol=1e-4, atol=1e-4)  # fmt: skip
+
+
+def _shallow(report, rate=0.05, steps=400):
+    """f′ = (w − 1)(w − 2)(w − 4): a shallow minimum at 1, a hill at 2, a deep minimum at 4."""
+
+    def slope(w):
+        return (w - 1) * (w - 2) * (w - 4)
+
+    def value(w):
+        return w**4 / 4 - 7 * w**3 / 3 + 7 * w**2 - 8 * w
+
+    plain = gradient_descent(slope, [0.0], rate, steps)
+    report.check("from 0, plain descent stays in the shallow minimum at 1", plain[-1], [1.0])
+    report.at_most("and never passes it: from 0 to 1 the curvature is at most 14 < 1/η", plain, 1 + 1e-9)
+    ball = heavy_ball(slope, [0.0], rate, 0.9, steps)
+    report.check("momentum 0.9 carries through to the deep minimum at 4", ball[-1], [4.0], atol=1e-5)
+    report.check("f there, and in the shallow one", value(np.array([ball[-1, 0], plain[-1, 0]])), [-16 / 3, -37 / 12])
+    betas = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)
+    ends = [
+        [eta, *(round(heavy_ball(slope, [0.0], eta, b, 1000)[-1, 0], 3) for b in betas)] for eta in (0.03, rate, 0.07)
+    ]
+    report.table("Where the ball ends, from 0", ["η", *(f"β = {beta:g}" for beta in betas)], ends)
+    report.note("Momentum knows nothing of depth: with η = 0.07 and β = 0.95 it rolls out of the deep minimum again.")
+    figure, ax = plots.subplots(figsize=(7.5, 4.4))
+    line = np.linspace(-0.3, 5.2, 200)
+    ax.plot(line, value(line), color="0.75")
+    for label, path, style in (("plain descent", plain, "C0o"), ("momentum 0.9", ball, "C1s")):
+        ax.plot(path[:25], value(path[:25]), style, markersize=6, alpha=0.8, label=f"{label}, 25 steps")
+    ax.set(xlabel="w", ylabel="f(w)", title="Momentum rolls through the shallow minimum", ylim=(-6, 4))
+    ax.legend(loc="upper center")
+    report.figure(
+        "Momentum and a shallow minimum",
+        figure,
+        alt="A curve with a shallow minimum at 1 and a deep one at 4. The points of plain descent stop at 1, those of "
+        "momentum run past it and gather around 4.",
+    )
