@@ -1,0 +1,390 @@
+"""A residual block has to learn only what changes, so that depth no longer makes training worse.
+
+What the reader should see: one block builds ResNet-18, 34 and 50, and ResNet-50 gives the outputs of Keras's own. A
+block whose branch is zero passes its input on. Plain layers could do that too, as a construction shows, but training
+does not find it: the deep plain network ends with a higher training loss than its shallow sibling, the residual one
+does not.
+
+Notes: chapter 07, "Deep residual networks" (深度残差网络).
+Source: He et al. 2016, arXiv:1512.03385, tables 1 and 6, section 4.2 and figure 6; He et al. 2016, arXiv:1603.05027.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasnotes import data, plots, training
+
+SMOKE = {"blocks": 2, "epochs": 1, "images": 128, "largest_count": 3, "pool": 4}
+FULL = {"blocks": 9, "epochs": 10, "images": 60000, "seeds": 3, "pool": 1, "largest_count": 18}
+SECONDS = 55
+
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}  # blocks in each stage; table 1 of the paper
+EPSILON = 1.001e-5  # of batch normalization, as in Keras's ResNets
+PAPER_MILLIONS = {3: 0.27, 5: 0.46, 7: 0.66, 9: 0.85, 18: 1.7}  # parameters of 6n + 2 layers; table 6 of the paper
+
+
+def residual_block(x, filters, stride=1, projection=None, bottleneck=False, *, seed=0):
+    """Add a residual block: relu(shortcut(x) + branch(x)), batch normalization after every convolution.
+
+    Args:
+        x: Symbolic tensor (batch, height, width, channels).
+        filters: Filters of the 3×3 convolutions.
+        stride: Stride of the branch's first convolution, and of the shortcut.
+        projection: What the shortcut is. True: a 1×1 convolution. False: the input, with `stride` skipped pixels and
+            zeros for channels that are new. None: a 1×1 convolution only where the shapes ask for one, else the input.
+            (Options C, A and B of the paper.)
+        bottleneck: False for two 3×3 convolutions; True for 1×1, 3×3, and 1×1 with four times the filters.
+        seed: Seed of the initial weights, or a NumPy generator that several blocks share.
+
+    Returns:
+        Symbolic tensor (batch, ⌈height / stride⌉, ⌈width / stride⌉, filters), or 4 · filters with `bottleneck`.
+
+    Raises:
+        ValueError: If an argument is out of range, or the input has more channels than an identity shortcut can keep.
+
+    Source: He et al. 2016, arXiv:1512.03385, figure 5; the layers' order is that of `keras.applications.ResNet50`.
+    """
+    _check_block(x, filters, stride)
+    rng = np.random.default_rng(seed)
+    outputs = 4 * filters if bottleneck else filters
+    if _projects(x, outputs, stride, projection):
+        shortcut = _batch_norm(_convolution(x, outputs, 1, stride, rng))
+    else:
+        shortcut = _identity(x, outputs, stride)
+    if bottleneck:
+        branch = keras.layers.ReLU()(_batch_norm(_convolution(x, filters, 1, stride, rng)))
+        branch = keras.layers.ReLU()(_batch_norm(_convolution(branch, filters, 3, 1, rng)))
+        branch = _batch_norm(_convolution(branch, outputs, 1, 1, rng))
+    else:
+        branch = _two_convolutions(x, filters, stride, rng)
+    return keras.layers.ReLU()(keras.layers.Add()([shortcut, branch]))
+
+
+def preactivation_block(x, filters, stride=1, projection=None, *, seed=0):
+    """Add a residual block without an outer ReLU: shortcut(x) + branch(x), normalization and ReLU before convolutions.
+
+    Args and errors are those of `residual_block`; a 1×1 convolution in the shortcut sees the normalized input.
+
+    Source: He et al. 2016, arXiv:1603.05027, figure 1b.
+    """
+    _check_block(x, filters, stride)
+    rng = np.random.default_rng(seed)
+    active = keras.layers.ReLU()(_batch_norm(x))
+    if _projects(x, filters, stride, projection):
+        shortcut = _convolution(active, filters, 1, stride, rng)
+    else:
+        shortcut = _identity(x, filters, stride)
+    branch = keras.layers.ReLU()(_batch_norm(_convolution(active, filters, 3, stride, rng)))
+    return keras.layers.Add()([shortcut, _convolution(branch, filters, 3, 1, rng)])
+
+
+def build_resnet(depth=50, input_shape=(224, 224, 3), classes=1000, width=1.0, seed=0):
+    """Build ResNet-18, 34 or 50: a 7×7 convolution, max pooling, four stages of residual blocks, one dense layer.
+
+    Args:
+        depth: Layers with weights on the longest path: 18, 34 or 50.
+        input_shape: (height, width, channels) of the images.
+        classes: Number of logits.
+        width: Factor on all numbers of channels.
+        seed: Seed of the initial weights (He's normal start).
+
+    Returns:
+        An uncompiled `keras.Model` from images (batch, height, width, channels) to logits (batch, classes).
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Source: He et al. 2016, arXiv:1512.03385, table 1, with projections as in option B.
+    """
+    if depth not in BLOCKS:
+        raise ValueError(f"depth: expected one of {', '.join(map(str, BLOCKS))}, got {depth!r}")
+    filters = _check_network(input_shape, classes, width, 64)
+    rng = np.random.default_rng(seed)
+    inputs = keras.Input(input_shape)
+    x = keras.layers.ZeroPadding2D(3)(inputs)
+    x = keras.layers.ReLU()(_batch_norm(_convolution(x, filters, 7, 2, rng, padding="valid")))
+    x = keras.layers.MaxPooling2D(3, strides=2)(keras.layers.ZeroPadding2D(1)(x))
+    for stage, blocks in enumerate(BLOCKS[depth]):
+        for block in range(blocks):
+            stride = 2 if stage and not block else 1
+            x = residual_block(x, filters * 2**stage, stride, bottleneck=depth >= 50, seed=rng)
+    return keras.Model(inputs, _head(x, classes, rng), name=f"resnet{depth}")
+
+
+def build_cifar_resnet(n, residual=True, input_shape=(28, 28, 1), classes=10, width=1.0, projection=False, seed=0):
+    """Build the thin network with 6n + 2 layers: three stages of n blocks, with 16, 32 and 64 filters.
+
+    Args:
+        n: Blocks of two 3×3 convolutions in each stage.
+        residual: Whether blocks have shortcuts. Without them the network is "plain", layer after layer.
+        input_shape: (height, width, channels) of the images.
+        classes: Number of logits.
+        width: Factor on all numbers of channels.
+        projection: Shortcuts as in `residual_block`; the default has no weights in them (option A), so that the
+            plain network has the same parameters.
+        seed: Seed of the initial weights (He's normal start). With `projection=False` they do not depend on `residual`.
+
+    Returns:
+        An uncompiled `keras.Model` from images (batch, height, width, channels) to logits (batch, classes).
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Source: He et al. 2016, arXiv:1512.03385, section 4.2.
+    """
+    if not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"n: expected a positive integer, got {n!r}")
+    filters = _check_network(input_shape, classes, width, 16)
+    rng = np.random.default_rng(seed)
+    inputs = keras.Input(input_shape)
+    x = keras.layers.ReLU()(_batch_norm(_convolution(inputs, filters, 3, 1, rng)))
+    for stage in range(3):
+        for block in range(n):
+            stride = 2 if stage and not block else 1
+            if residual:
+                x = residual_block(x, filters * 2**stage, stride, projection, seed=rng)
+            else:
+                x = keras.layers.ReLU()(_two_convolutions(x, filters * 2**stage, stride, rng))
+    return keras.Model(inputs, _head(x, classes, rng), name=f"{'residual' if residual else 'plain'}{6 * n + 2}")
+
+
+def insert_identities(shallow, deep):
+    """Give a deep plain network weights with which it computes the same as a shallow one, when not training.
+
+    Every layer that the shallow network does not have becomes the identity: its kernel passes each channel's centre
+    on, its normalization changes nothing, and its ReLU sees no negative numbers. The networks come from
+    `build_cifar_resnet(n, residual=False)` with equal sizes.
+
+    Args:
+        shallow: The network to copy.
+        deep: The network whose weights are replaced.
+
+    Raises:
+        ValueError: If a network has shortcuts, or the sizes do not fit.
+
+    Source: He et al. 2016, arXiv:1512.03385, section 1: the "solution by construction".
+    """
+    kinds = (keras.layers.Conv2D, keras.layers.BatchNormalization)
+    few, many = ([layer for layer in model.layers if isinstance(layer, kinds)] for model in (shallow, deep))
+    if any(isinstance(layer, keras.layers.Add) for layer in (*shallow.layers, *deep.layers)):
+        raise ValueError("shallow, deep: expected plain networks, got one with shortcuts")
+    old, new = ((len(layers) - 2) // 3 for layers in (few, many))  # in a stage, after the first convolution
+    if new < old or deep.output_shape != shallow.output_shape or few[-1].output.shape != many[-1].output.shape:
+        raise ValueError(f"deep: expected at least the depth of {shallow.name} and its sizes, got {deep.name}")
+    for number, layer in enumerate(many):
+        stage, place = divmod(number - 2, new)
+        if number < 2:
+            layer.set_weights(few[number].get_weights())
+        elif place < old:
+            layer.set_weights(few[2 + stage * old + place].get_weights())
+        elif isinstance(layer, keras.layers.Conv2D):
+            kernel, bias = (np.zeros_like(array) for array in layer.get_weights())
+            kernel[1, 1] = np.eye(len(bias))
+            layer.set_weights([kernel, bias])
+        else:
+            ones, zeros = np.ones_like(layer.gamma), np.zeros_like(layer.gamma)
+            layer.set_weights([ones, zeros, zeros, ones - layer.epsilon])  # gamma, beta, moving mean and variance
+    deep.layers[-1].set_weights(shallow.layers[-1].get_weights())
+
+
+def _convolution(x, filters, size, stride, rng, padding="same"):
+    start = keras.initializers.HeNormal(seed=int(rng.integers(2**31)))
+    return keras.layers.Conv2D(filters, size, strides=stride, padding=padding, kernel_initializer=start)(x)
+
+
+def _batch_norm(x):
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=EPSILON)(x)
+
+
+def _two_convolutions(x, filters, stride, rng):
+    x = keras.layers.ReLU()(_batch_norm(_convolution(x, filters, 3, stride, rng)))
+    return _batch_norm(_convolution(x, filters, 3, 1, rng))
+
+
+def _projects(x, outputs, stride, projection):
+    return (stride > 1 or outputs != x.shape[-1]) if projection is None else projection
+
+
+def _identity(x, outputs, stride):
+    """The input without weights: every `stride`-th pixel, and zeros for new channels."""
+    new = outputs - x.shape[-1]
+    if new < 0:
+        raise ValueError(f"projection: expected True or None for {x.shape[-1]} channels to {outputs}, got False")
+    x = x[:, ::stride, ::stride] if stride > 1 else x
+    return keras.ops.pad(x, [(0, 0), (0, 0), (0, 0), (0, new)]) if new else x
+
+
+def _head(x, classes, rng):
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    start = keras.initializers.GlorotUniform(seed=int(rng.integers(2**31)))
+    return keras.layers.Dense(classes, kernel_initializer=start)(x)
+
+
+def _check_block(x, filters, stride):
+    if len(x.shape) != 4:
+        raise ValueError(f"x: expected (batch, height, width, channels), got shape {tuple(x.shape)}")
+    for name, value in (("filters", filters), ("stride", stride)):
+        if not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name}: expected a positive integer, got {value!r}")
+
+
+def _check_network(input_shape, classes, width, filters):
+    """Check a network's sizes; returns the filters of its first stage."""
+    if len(input_shape) != 3 or not all(isinstance(size, (int, np.integer)) and size > 0 for size in input_shape):
+        raise ValueError(f"input_shape: expected three positive integers, got {input_shape!r}")
+    if not isinstance(classes, (int, np.integer)) or classes < 1:
+        raise ValueError(f"classes: expected a positive integer, got {classes!r}")
+    if not 0 < width < float("inf"):
+        raise ValueError(f"width: expected a positive number, got {width!r}")
+    return max(1, round(filters * width))
+
+
+def lesson(
+    report,
+    *,
+    blocks: int = 5,
+    epochs: int = 5,
+    images: int = 16000,
+    width: float = 0.25,
+    learning_rate: float = 0.1,
+    pool: int = 2,
+    largest_count: int = 5,
+    seeds: int = 1,
+    seed: int = 0,
+):
+    """Compare ResNet-50 with Keras's, take blocks apart, then train deep and shallow networks, plain and residual.
+
+    Args:
+        report: The report to write to.
+        blocks: Blocks in each stage of the deep networks; the shallow ones have 1 (2 to 18).
+        epochs: Training epochs of each network (1 to 200).
+        images: Training images (128 to 60000).
+        width: Factor on the numbers of channels, 16, 32 and 64 (0.125 to 4).
+        learning_rate: Learning rate of gradient descent with momentum 0.9 (0.0001 to 1).
+        pool: Side of the squares of pixels that are averaged to one (1 to 7).
+        largest_count: Blocks in each stage of the largest thin network whose parameters are counted (3 to 18).
+        seeds: Runs of each network (1 to 20).
+        seed: First seed of weights and orders (0 to 4294967295).
+    """
+    rng = np.random.default_rng(seed)
+    _against_keras(report, rng, seed)
+    _published_counts(report, largest_count)
+    _zero_branch(report, rng)
+
+    (x, y), (x_test, y_test) = data.fashion_mnist()
+    names = {(kind, n): f"{kind}, {6 * n + 2} layers" for kind in ("plain", "residual") for n in (1, blocks)}
+    losses, tests = {name: [] for name in names.values()}, {name: [] for name in names.values()}
+    jobs = [(number, *key) for number in range(seed, seed + seeds) for key in names]
+    for number, kind, n in report.track(jobs, "networks"):
+        chosen = np.random.default_rng(number).permutation(len(x))[:images]
+        pictures, test = _pooled(x[chosen], pool), _pooled(x_test[:images], pool)
+        pictures, test = ((each - pictures.mean()) / pictures.std() for each in (pictures, test))
+        model = build_cifar_resnet(n, kind == "residual", pictures.shape[1:], width=width, seed=number)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(learning_rate, momentum=0.9), loss, metrics=["accuracy"])
+        model.optimizer.build(model.trainable_variables)
+        fitted = training.fit(
+            model, pictures, y[chosen], batch_size=128, epochs=epochs, seed=number, form="loop", track=report.track
+        )
+        losses[names[kind, n]].append(fitted.history["loss"])
+        tests[names[kind, n]].append(100 * np.mean(training.predict(model, test).argmax(axis=1) == y_test[:images]))
+        if (number, kind, n) == (seed, "plain", 1):
+            _construction(report, model, blocks, width, test[:100])
+
+    rows, final = [], {key: np.array([run[-1] for run in losses[name]]) for key, name in names.items()}
+    for key, name in names.items():
+        rows.append([name, *map(float, (*plots.mean_and_error(final[key]), *plots.mean_and_error(tests[name])))])
+    columns = ("network", "training loss", "standard error", "test accuracy, %", "standard error, %")
+    report.table(f"after {epochs} epochs on {images} pictures; seeds: {seeds}", columns, rows)
+    plain, residual = (final[kind, blocks] - final[kind, 1] for kind in ("plain", "residual"))
+    deeper = f"training loss of the last epoch, {6 * blocks + 2} layers minus 8, every seed"
+    report.at_least(f"plain: {deeper}", plain, 0.1, trained=True)
+    report.at_most(f"residual: {deeper}", residual, 0.0, trained=True)
+    report.correction(
+        "what depth does to plain and to residual networks",
+        course="Nonlinear layers cannot express the identity; with shortcuts there is no degradation any more.",
+        correct="They can express it, but training does not find it; residual networks of extreme depth lose as well.",
+        shown_by=f"a plain network of {6 * blocks + 2} layers built from one of 8 gives the same logits, a trained one "
+        f"differs by {plain.mean():+.2f} in training loss; He et al. (section 4.2) report a test error of 7.93 % with "
+        "1202 layers against 6.43 % with 110 on CIFAR-10",
+    )
+    report.note(
+        f"Thin networks as in section 4.2, with {width:g} of the channels, Fashion-MNIST at {test.shape[1]} by "
+        f"{test.shape[2]} pixels, no augmentation. As in the paper: option A shortcuts, momentum 0.9, batches of 128, "
+        "batch normalization. Not as there: one learning rate throughout, no weight decay, biases in convolutions. The "
+        "training loss is the epoch's running mean. The 1202 layers are quoted, not trained here."
+    )
+    figure, axes = plots.subplots(1, 2, figsize=(10, 4.4), sharey=True)
+    for ax, kind in zip(axes, ("plain", "residual"), strict=True):
+        series = {name.split(", ")[1]: losses[name] for key, name in names.items() if key[0] == kind}
+        title = "Plain: deeper is worse" if kind == "plain" else "Residual: deeper is no worse"
+        labels = {"xlabel": "epoch", "ylabel": "training loss, nats", "title": title}
+        plots.curves(np.arange(1, epochs + 1), series, yscale="log", marker="o", ax=ax, **labels)
+        ax.label_outer()
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    low, high = (limit(np.concatenate(list(losses.values()))) for limit in (np.min, np.max))
+    ticks = [tick for tick in (0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0) if low / 1.1 <= tick <= high * 1.1]
+    axes[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes[0].minorticks_off()
+    alt = "Training loss by epoch. Plain: the deep network stays far above the shallow one. Residual: it ends below."
+    report.figure("Depth makes plain networks worse and residual ones not", figure, alt=alt)
+
+
+def _pooled(pictures, pool):
+    return np.asarray(tf.nn.avg_pool2d(pictures[..., None] / np.float32(255), pool, pool, "SAME"))
+
+
+def _against_keras(report, rng, seed):
+    theirs = keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), classifier_activation=None)
+    ours = build_resnet(50, (32, 32, 3), seed=seed)
+    report.check("parameters of ResNet-50", ours.count_params(), 25_636_712)
+    report.check("parameters of keras.applications.ResNet50", theirs.count_params(), 25_636_712)
+    for variable in theirs.weights:
+        if len(variable.shape) == 1:  # biases, and all of batch normalization: else zeros and ones would hide mistakes
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+    for mine, variable in zip(ours.weights, theirs.weights, strict=True):
+        mine.assign(variable)
+    pictures = tf.constant(rng.normal(size=(2, 32, 32, 3)), tf.float32)
+    got, want = ours(pictures, training=False), theirs(pictures, training=False)
+    scale = float(tf.reduce_max(tf.abs(want)))
+    report.check("ResNet-50 on Keras's weights: logits over their largest", got / scale, want / scale, atol=1e-5)
+
+
+def _published_counts(report, largest):
+    rows = []
+    for n, millions in PAPER_MILLIONS.items():
+        if n <= largest:
+            model = build_cifar_resnet(n, input_shape=(32, 32, 3))
+            biases = sum(layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+            count = sum(int(np.prod(w.shape)) for w in model.trainable_weights) - biases  # the paper has no such biases
+            rows.append([6 * n + 2, count, millions])
+    report.table(
+        "trainable parameters of the thin networks, without biases of convolutions",
+        ["layers", "here", "He et al., table 6, millions"],
+        rows,
+    )
+    got = [round(count / 1e6, 2 if millions < 1 else 1) for _, count, millions in rows]
+    report.check("millions of parameters, rounded as in table 6", got, [row[2] for row in rows])
+
+
+def _zero_branch(report, rng):
+    x = tf.constant(rng.normal(size=(2, 5, 5, 3)), tf.float32)
+    inputs = keras.Input((5, 5, 3))
+    outer, inner = (keras.Model(inputs, block(inputs, 3)) for block in (residual_block, preactivation_block))
+    for block in (outer, inner):
+        block.set_weights([np.zeros_like(w) for w in block.get_weights()])
+    exact = {"rtol": 0.0, "atol": 0.0}
+    report.check("zero branch, outer ReLU: the identity for x ≥ 0", outer(tf.abs(x)), tf.abs(x), **exact)
+    report.check("zero branch, outer ReLU: negative numbers are lost", outer(x), tf.nn.relu(x), **exact)
+    report.check("zero branch, pre-activation: the identity for all x", inner(x), x, **exact)
+    split = tf.concat([tf.eye(3), -tf.eye(3)], axis=1)  # (channels, 2 · channels)
+    pair = tf.nn.relu(x @ split) @ tf.transpose(split)
+    report.check("a plain ReLU pair: relu(x) - relu(-x) is x", pair, x, **exact)
+
+
+def _construction(report, shallow, blocks, width, x):
+    deep = build_cifar_resnet(blocks, False, x.shape[1:], width=width)
+    insert_identities(shallow, deep)
+    got, want = deep(x, training=False), shallow(x, training=False)
+    report.check("a deep plain network can compute what the shallow one does: logits", got, want, rtol=1e-4, atol=1e-4)
