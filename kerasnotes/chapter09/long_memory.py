@@ -1,0 +1,371 @@
+"""LSTM and GRU soon learn to add two numbers up to a hundred steps apart; a simple cell mostly stays at a guess.
+
+At every step the network sees a random number and a marker; two steps are marked, one in each half of the sequence, and
+the answer after the last step is the sum of their numbers. A constant answer of 1 has the variance of a sum of two
+uniform numbers, 1/6, as mean squared error. What the reader should see: gated cells fall from there to nearly nothing;
+the simple cell, with several learning rates and more updates, mostly stays close to it, though not on every seed (see
+the lowest held-out error in the table). The derivative of the answer by a marked number, which should be 1 wherever the
+marker stands, shows what each cell forgets.
+
+Notes: chapter 09, "Long-term dependencies" (长程依赖问题).
+Source: Hochreiter and Schmidhuber 1997, Long short-term memory, Neural Computation 9 (the adding problem); Le, Jaitly,
+Hinton 2015, arXiv:1504.00941 (markers 0 and 1, baseline); Arjovsky, Shah, Bengio 2016, arXiv:1511.06464 (one marker in
+each half; the copying task and its baseline).
+"""
+
+import math
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasnotes import plots
+
+SMOKE = {
+    "steps": 4,
+    "few_steps": 2,
+    "updates": 2,
+    "learning_rates": (1e-2,),
+    "units": 2,
+    "batch_size": 2,
+    "test_samples": 64,
+}
+FULL = {"seeds": 3, "updates": 5000}
+SECONDS = 45
+
+CELLS = {"simple_rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
+NAMES = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
+UPDATES_PER_CALL = 100  # between two looks at the held-out error
+SYMBOLS, LENGTH = 8, 10  # of the copying task: kinds of symbols, and symbols to remember
+BLANK, DELIMITER = SYMBOLS, SYMBOLS + 1
+TARGET = 0.005  # held-out mean squared error at which a gated cell has learnt the task
+
+
+def adding_problem(samples, steps, seed):
+    """Sequences of random numbers, two of them marked, and the sum of the two.
+
+    Args:
+        samples: Number of sequences, at least 1.
+        steps: Steps of a sequence, at least 2.
+        seed: Seed, anything that `numpy.random.default_rng` takes.
+
+    Returns:
+        `(x, y)`: float32 (samples, steps, 2), at each step a number uniform in [0, 1) and the marker, which is 1 at one
+        step of the first half and at one of the second, and 0 elsewhere; float32 (samples, 1), the sum of the two.
+
+    Raises:
+        ValueError: If `samples` or `steps` is too small.
+
+    Source: Hochreiter and Schmidhuber 1997; with one marker in each half, Arjovsky et al. 2016.
+    """
+    _expect_count("samples", samples, 1)
+    _expect_count("steps", steps, 2)
+    rng = np.random.default_rng(seed)
+    x = np.zeros((samples, steps, 2), np.float32)
+    x[..., 0] = rng.random((samples, steps), dtype=np.float32)
+    first, second = rng.integers(0, steps // 2, samples), rng.integers(steps // 2, steps, samples)
+    rows = np.arange(samples)
+    x[rows, first, 1] = x[rows, second, 1] = 1.0
+    return x, x[rows, first, :1] + x[rows, second, :1]
+
+
+def copy_task(samples, delay, seed):
+    """Ten symbols to be said again `delay` steps after the last of them.
+
+    Args:
+        samples: Number of sequences, at least 1.
+        delay: Steps from the last symbol to the delimiter that asks for them, at least 1.
+        seed: Seed, anything that `numpy.random.default_rng` takes.
+
+    Returns:
+        `(x, y)`, each int32 (samples, delay + 20): x holds ten symbols 0 to 7, `delay` − 1 blanks (8), the delimiter
+        (9) and ten blanks; y holds `delay` + 10 blanks and then the ten symbols.
+
+    Raises:
+        ValueError: If `samples` or `delay` is too small.
+
+    Source: Arjovsky et al. 2016, arXiv:1511.06464, the copying memory problem.
+    """
+    _expect_count("samples", samples, 1)
+    _expect_count("delay", delay, 1)
+    symbols = np.random.default_rng(seed).integers(0, SYMBOLS, (samples, LENGTH))
+    x, y = np.full((2, samples, delay + 2 * LENGTH), BLANK, np.int32)
+    x[:, :LENGTH] = y[:, -LENGTH:] = symbols
+    x[:, LENGTH + delay - 1] = DELIMITER
+    return x, y
+
+
+def memoryless_cross_entropy(delay):
+    """Cross-entropy of the copying task, in nats a step, for the best answer without memory: 10 ln 8 / (delay + 20).
+
+    It knows the step, so the blanks cost nothing, and guesses each of the ten symbols among eight.
+
+    Raises:
+        ValueError: If `delay` is too small.
+    """
+    _expect_count("delay", delay, 1)
+    return LENGTH * math.log(SYMBOLS) / (delay + 2 * LENGTH)
+
+
+def build_adder(cell_name, units, seed=0):
+    """A recurrent layer that reads the sequence and a dense layer that gives the sum.
+
+    Args:
+        cell_name: "simple_rnn" (tanh), "gru" or "lstm".
+        units: Size of the hidden state, at least 1.
+        seed: Seed of the initial weights, drawn by Keras's standard initializers.
+
+    Returns:
+        `keras.Sequential` from (batch, steps, 2) to (batch, 1).
+
+    Raises:
+        ValueError: If there is no such cell, or `units` is too small.
+    """
+    if cell_name not in CELLS:
+        raise ValueError(f"cell_name: expected one of {', '.join(CELLS)}, got {cell_name!r}")
+    _expect_count("units", units, 1)
+    seeds = keras.random.SeedGenerator(seed)
+    layer = CELLS[cell_name](
+        units,
+        kernel_initializer=keras.initializers.GlorotUniform(seeds),
+        recurrent_initializer=keras.initializers.Orthogonal(seed=seeds),
+    )
+    head = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(seeds))
+    return keras.Sequential([keras.Input((None, 2)), layer, head])
+
+
+def adder_trainer(cell_name, steps, units=32, batch_size=64):
+    """Compile the training of one cell on the adding problem, to be run with any seed and learning rate.
+
+    Adam with clipping at global norm 1; every update sees sequences that were never seen before.
+
+    Args:
+        cell_name: "simple_rnn" (tanh), "gru" or "lstm".
+        steps: Steps of a sequence, at least 2.
+        units: Size of the hidden state, at least 1.
+        batch_size: Sequences of an update, at least 1.
+
+    Returns:
+        Function `run(seed, learning_rate, updates, target=-1.0, track=None) -> (model, errors)`. It trains for
+        `updates` updates, or until the held-out mean squared error, looked at every 100 updates, is at most `target`.
+        `errors` is float64 (looks + 1,), the held-out errors, before training first. The model is the same object each
+        time, with the weights of the last run. `track` passes an iterable through and shows how far it has come.
+
+    Raises:
+        ValueError: If an argument lies outside its range; so does `run`.
+    """
+    _expect_count("steps", steps, 2)
+    _expect_count("batch_size", batch_size, 1)
+    model, optimizer = build_adder(cell_name, units), keras.optimizers.Adam(global_clipnorm=1.0)
+    optimizer.build(model.trainable_variables)
+    start = [variable.numpy() for variable in optimizer.variables]
+
+    def train(x, y):  # (updates, batch_size, steps, 2), (updates, batch_size, 1)
+        for update in tf.range(tf.shape(x)[0]):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.square(model(x[update]) - y[update]))
+            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+
+    def error(x, y):
+        return tf.reduce_mean(tf.square(model(x) - y))
+
+    compiled = tf.function(train, jit_compile=True), tf.function(error)
+
+    def run(seed, learning_rate, updates, target=-1.0, track=None):
+        _expect_count("updates", updates, 1)
+        if not learning_rate > 0:
+            raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
+        model.set_weights(build_adder(cell_name, units, seed).get_weights())
+        for variable, value in zip(optimizer.variables, start, strict=True):
+            variable.assign(value)
+        optimizer.learning_rate.assign(learning_rate)
+        # Compiling takes seconds, which a few steps do not earn back.
+        advance, evaluate = compiled if updates * steps >= UPDATES_PER_CALL else (train, error)
+        held_out = [tf.constant(part) for part in adding_problem(1000, steps, (seed, 0))]
+        errors = [float(evaluate(*held_out))]
+        looks = range(0, updates, UPDATES_PER_CALL)
+        for done in looks if track is None else track(looks, f"training {cell_name}"):
+            count = min(UPDATES_PER_CALL, updates - done)
+            x, y = adding_problem(count * batch_size, steps, (seed, 1, done))
+            advance(tf.reshape(x, (count, batch_size, steps, 2)), tf.reshape(y, (count, batch_size, 1)))
+            errors.append(float(evaluate(*held_out)))
+            if errors[-1] <= target:
+                break
+        return model, np.array(errors)
+
+    return run
+
+
+def marked_derivatives(model, x):
+    """Derivative of the answer by the two marked numbers: 1 for who has learnt to add, 0 for who has forgotten.
+
+    Args:
+        model: Model from `build_adder`.
+        x: Sequences of the adding problem (samples, steps, 2).
+
+    Returns:
+        `(lags, derivatives)`, each (samples, 2): steps from the marked step to the last one, and ∂answer/∂number.
+
+    Raises:
+        ValueError: If not every sequence has two markers.
+    """
+    x = tf.convert_to_tensor(x)
+    places = np.argwhere(x[..., 1].numpy() == 1)  # (2 samples, 2): sequence and step
+    if len(x.shape) != 3 or not np.array_equal(places[:, 0], np.repeat(np.arange(len(x)), 2)):
+        raise ValueError(f"x: expected two markers in every sequence (samples, steps, 2), got shape {tuple(x.shape)}")
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(model(x))  # a sequence's answer depends on that sequence only
+    derivatives = tape.gradient(total, x)[..., 0].numpy()[tuple(places.T)]
+    return (x.shape[1] - 1 - places[:, 1]).reshape(-1, 2), derivatives.reshape(-1, 2)
+
+
+def _expect_count(name, value, least):
+    if not (isinstance(value, (int, np.integer)) and value >= least):
+        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+
+
+def lesson(
+    report,
+    *,
+    steps: int = 100,
+    updates: int = 3000,
+    few_steps: int = 10,
+    learning_rates: tuple[float, ...] = (1e-2, 3e-3, 1e-3),
+    seeds: int = 1,
+    units: int = 32,
+    batch_size: int = 64,
+    test_samples: int = 5000,
+    delay: int = 100,
+    seed: int = 0,
+):
+    """Train three cells on the adding problem, and ask each what it still knows of a marked number.
+
+    Args:
+        report: The report to write to.
+        steps: Steps of a sequence (2 to 1000).
+        updates: Updates of a run at most; the simple cell takes all of them (1 to 100000).
+        few_steps: Steps of a short sequence, on which the simple cell shows that it can add (2 to 1000).
+        learning_rates: Learning rates of Adam; gated cells take the first, the simple cell all (0.000001 to 1).
+        seeds: Independent runs of each cell (1 to 100).
+        units: Size of the hidden state (1 to 1024).
+        batch_size: Sequences of an update (1 to 4096).
+        test_samples: Fresh sequences for the final error (16 to 1000000).
+        delay: Delay of the copying task (1 to 10000).
+        seed: Seed of all random draws (0 to 4294967295).
+    """
+    _tasks(report, steps, delay, seed)
+    runs = []
+    for cell, length in (("lstm", steps), ("gru", steps), ("simple_rnn", steps), ("simple_rnn", few_steps)):
+        test = [tf.constant(part) for part in adding_problem(test_samples, length, (seed, 2))]
+        train = adder_trainer(cell, length, units, batch_size)
+        for rate in learning_rates if cell == "simple_rnn" else learning_rates[:1]:
+            for number in range(seed, seed + seeds):
+                begin = time.perf_counter()
+                target = -1.0 if (cell, length) == ("simple_rnn", steps) else TARGET  # -1: takes all updates
+                model, errors = train(number, rate, updates, target, report.track)
+                runs.append({
+                    "cell": cell, "length": length, "rate": rate, "seed": number, "errors": errors,
+                    "updates": min((len(errors) - 1) * UPDATES_PER_CALL, updates),
+                    "final": float(tf.reduce_mean(tf.square(model(test[0]) - test[1]))),
+                    "known": marked_derivatives(model, test[0][:2000]),
+                    "seconds": time.perf_counter() - begin,
+                })  # fmt: skip
+    columns = ["learning rate", "seed", "updates", "mean squared error", "lowest held-out error", "seconds"]
+    report.table(
+        f"The sum of two marked numbers, {test_samples} fresh sequences; a constant answer has 1/6 = 0.1667",
+        ["cell", "numbers", *columns],
+        [[NAMES[run["cell"]], run["length"], run["rate"], run["seed"], run["updates"], run["final"],
+          run["errors"].min(), run["seconds"]] for run in runs],
+    )  # fmt: skip
+    short, long = runs[-len(learning_rates) * seeds :], runs[: -len(learning_rates) * seeds]
+    simple = [run for run in long if run["cell"] == "simple_rnn"]
+    for cell in ("lstm", "gru"):
+        gated = [run for run in long if run["cell"] == cell]
+        report.at_most(
+            f"{NAMES[cell]}: mean squared error, every seed", [run["final"] for run in gated], 0.01, trained=True
+        )
+        label = f"{NAMES[cell]}: ∂answer/∂number, mean over lags of at least {steps // 2}, nearer to 1 than to 0"
+        report.at_least(label, [_far_derivative(run, steps) for run in gated], 0.5, trained=True)
+    label = "SimpleRNN: mean squared error, every learning rate and seed"
+    report.at_least(label, [run["final"] for run in simple], 0.15, trained=True)
+    label = f"SimpleRNN: ∂answer/∂number, mean over lags of at least {steps // 2}, nearer to 0 than to 1"
+    report.at_most(label, [_far_derivative(run, steps) for run in simple], 0.5, trained=True)
+    label = f"SimpleRNN with {few_steps} numbers: mean squared error, best learning rate"
+    report.at_most(label, min(run["final"] for run in short), 0.01, trained=True)
+    slowest = max(run["updates"] for run in long if run["cell"] != "simple_rnn")
+    matched = [run["errors"][1 : -(-slowest // UPDATES_PER_CALL) + 1].min() for run in simple]
+    label = "SimpleRNN: lowest held-out error up to the slowest gated cell's last update, every learning rate and seed"
+    report.at_least(label, matched, 0.15, trained=True)
+    report.at_least("SimpleRNN: updates of each run", [run["updates"] for run in simple], slowest)
+    report.note(
+        f"Gated cells take the learning rate {learning_rates[0]:g} and stop at a held-out error of {TARGET}; SimpleRNN "
+        f"takes each learning rate and always {updates} updates. Adam, clipping at global norm 1, Keras's initial "
+        "weights and fresh sequences at every update for all. Le et al. 2015 train with plain gradient descent; "
+        "Hochreiter and Schmidhuber 1997 place the markers in another way."
+    )
+    finals, lowest = [run["final"] for run in simple], min(simple, key=lambda run: run["errors"].min())
+    report.note(
+        f"SimpleRNN's lowest held-out error at any look is {lowest['errors'].min():.3f} (learning rate "
+        f"{lowest['rate']:g}, seed {lowest['seed']}), its final errors lie between {min(finals):.3f} and "
+        f"{max(finals):.3f}. It can begin to learn and lose it again: the bar of 0.15 is about "
+        "the end of its budget, and does not hold on every seed. Keras starts the recurrent matrix orthogonal, which "
+        "helps a simple cell to remember."
+    )
+    best = [min((run for run in long if run["cell"] == cell), key=lambda run: run["final"]) for cell in CELLS]
+    report.figure(
+        f"Gates carry a number over {steps} steps",
+        _figure(best, steps),
+        alt="Left: held-out error against updates, LSTM and GRU falling from 1/6 to below 0.01, and SimpleRNN's best "
+        "learning rate, which ends far above. Right: derivative of the answer by a marked number against its lag, near "
+        "1 for LSTM and GRU, much lower for SimpleRNN.",
+    )
+
+
+def _tasks(report, steps, delay, seed, samples=20_000):
+    x, y = adding_problem(samples, steps, (seed, 3))
+    halves = np.stack([part.sum(axis=1) for part in np.split(x[..., 1], [steps // 2], axis=1)])
+    report.check("one marker in each half of every sequence", got=halves, want=np.ones((2, samples)), atol=0.0)
+    report.check("the answer is the sum of the marked numbers", got=y[:, 0], want=(x[..., 0] * x[..., 1]).sum(axis=1))
+    # Var (u + v) = 2/12, and the fourth central moment of u + v is 1/15: the mean over samples has this standard error.
+    error = math.sqrt((1 / 15 - 1 / 36) / samples)
+    guess = np.mean((y - 1.0) ** 2)
+    report.check("who answers 1 has mean squared error 1/6, within five standard errors", guess, 1 / 6, atol=5 * error)
+
+    x, y = copy_task(500, delay, (seed, 4))
+    asked = np.arange(delay + 2 * LENGTH) >= delay + LENGTH
+    symbols = np.where(np.arange(SYMBOLS + 2) < SYMBOLS, 0.0, -np.inf)
+    blank = np.where(np.arange(SYMBOLS + 2) == BLANK, 0.0, -np.inf)
+    logits = np.maximum(np.where(asked[:, None], symbols, blank), -1e4)  # a table by step, which sees no input
+    got = np.mean(keras.ops.sparse_categorical_crossentropy(y, np.stack([logits] * len(y)), from_logits=True))
+    label = f"copying with delay {delay}: without memory, the cross-entropy is 10 ln 8 / {delay + 2 * LENGTH}"
+    report.check(label, got=got, want=memoryless_cross_entropy(delay))
+    report.check("copying: the answer's last ten are the input's first ten", got=y[:, -LENGTH:], want=x[:, :LENGTH])
+
+
+def _far_derivative(run, steps):
+    lags, derivatives = run["known"]
+    return derivatives[lags >= steps // 2].mean()
+
+
+def _figure(runs, steps):
+    figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.4))
+    left.axhline(1 / 6, color="0.6", linestyle=":", label="always answering 1: 1/6")
+    for number, run in enumerate(runs):
+        style = {"color": f"C{number}", "linestyle": plots.LINE_STYLES[number]}
+        looks = np.minimum(np.arange(len(run["errors"])) * UPDATES_PER_CALL, run["updates"])
+        left.plot(looks, run["errors"], label=NAMES[run["cell"]], **style)
+        lags, derivatives = run["known"]
+        edges = np.linspace(0, steps, min(steps, 20) + 1)
+        bins = np.digitize(lags, edges) - 1
+        means = [derivatives[bins == each].mean() if np.any(bins == each) else np.nan for each in range(len(edges) - 1)]
+        right.plot((edges[:-1] + edges[1:] - 1) / 2, means, label=NAMES[run["cell"]], **style)
+    left.set(yscale="log", xlabel="update", ylabel="held-out mean squared error")
+    left.set_title(f"Adding two of {steps} numbers")
+    left.legend()
+    right.axhline(1, color="0.6", linestyle=":", label="exact addition: 1")
+    right.set(xlabel="lag of the marked number, steps", ylabel="∂answer / ∂number")
+    right.set_title("What is left of a number")
+    right.legend()
+    return figure

@@ -1,0 +1,187 @@
+"""The two tasks by their definitions, the derivatives against differences, and the training's promises."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kerasnotes.chapter09 import long_memory
+from kerasnotes.chapter09.long_memory import (
+    adder_trainer,
+    adding_problem,
+    build_adder,
+    copy_task,
+    marked_derivatives,
+    memoryless_cross_entropy,
+)
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 20), st.integers(2, 30), SEEDS)
+def test_adding_problem(samples, steps, seed):
+    x, y = adding_problem(samples, steps, seed)
+    assert x.shape == (samples, steps, 2)
+    assert y.shape == (samples, 1)
+    assert x.dtype == y.dtype == np.float32
+    assert np.all((x[..., 0] >= 0) & (x[..., 0] < 1))
+    for sequence, answer in zip(x, y, strict=True):
+        first, second = np.flatnonzero(sequence[:, 1])
+        assert first < steps // 2 <= second
+        assert np.all(sequence[[first, second], 1] == 1)
+        assert answer[0] == sequence[first, 0] + sequence[second, 0]
+    again = adding_problem(samples, steps, seed)
+    assert np.array_equal(x, again[0])
+    assert np.array_equal(y, again[1])
+
+
+def test_every_step_is_marked_as_often_as_the_others_of_its_half():
+    x, y = adding_problem(20_000, 5, 0)
+    share = x[..., 1].mean(axis=0)
+    np.testing.assert_allclose(share, [1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3], atol=5 * 0.5 / np.sqrt(20_000))
+    assert np.mean(y) == pytest.approx(1.0, abs=5 / np.sqrt(6 * 20_000))
+    assert np.var(x[..., 0]) == pytest.approx(1 / 12, rel=0.02)
+    assert not np.array_equal(x, adding_problem(20_000, 5, 1)[0])
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 10), st.integers(1, 40), SEEDS)
+def test_copy_task(samples, delay, seed):
+    x, y = copy_task(samples, delay, seed)
+    assert x.shape == y.shape == (samples, delay + 20)
+    assert x.dtype == y.dtype == np.int32
+    assert np.all((x[:, :10] >= 0) & (x[:, :10] < 8))
+    assert np.all(x[:, 10 : delay + 9] == 8)
+    assert np.all(x[:, delay + 9] == 9)  # the delimiter comes `delay` steps after the last symbol, at step 9
+    assert np.all(x[:, delay + 10 :] == 8)
+    assert np.all(y[:, : delay + 10] == 8)
+    assert np.array_equal(y[:, delay + 10 :], x[:, :10])
+    assert np.array_equal(x, copy_task(samples, delay, seed)[0])
+
+
+def test_copied_symbols_are_uniform():
+    x, _ = copy_task(5000, 3, 0)
+    share = np.bincount(x[:, :10].ravel(), minlength=8) / 50_000
+    np.testing.assert_allclose(share, 1 / 8, atol=5 * np.sqrt(7 / 64 / 50_000))
+
+
+def test_memoryless_cross_entropy_is_the_least_of_all_constant_tables():
+    """At each step the best constant answer has the entropy of that step's targets."""
+    _, y = copy_task(40_000, 7, 0)
+    entropy = 0.0
+    for column in y.T:
+        share = np.bincount(column) / len(column)
+        entropy -= np.sum(share[share > 0] * np.log(share[share > 0])) / y.shape[1]
+    assert memoryless_cross_entropy(7) == pytest.approx(entropy, rel=1e-3)
+    assert memoryless_cross_entropy(100) == pytest.approx(10 * np.log(8) / 120)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "gates", "biases"),
+    [
+        ("simple_rnn", keras.layers.SimpleRNN, 1, 5),
+        ("gru", keras.layers.GRU, 3, 2 * 15),
+        ("lstm", keras.layers.LSTM, 4, 20),
+    ],
+)
+def test_build_adder(name, layer, gates, biases):
+    model = build_adder(name, 5, seed=3)
+    assert isinstance(model.layers[0], layer)
+    assert model.count_params() == gates * (2 * 5 + 5 * 5) + biases + 6
+    assert model(tf.zeros((4, 7, 2))).shape == (4, 1)
+    for a, b in zip(model.get_weights(), build_adder(name, 5, seed=3).get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    assert not np.array_equal(model.get_weights()[0], build_adder(name, 5, seed=4).get_weights()[0])
+
+
+def test_an_exact_adder_has_derivative_one_at_every_lag():
+    """h ← h + number · marker is not a network of the lesson, but a model for which everything is known."""
+
+    class Adder(keras.Model):
+        def call(self, x):
+            return tf.reduce_sum(x[..., 0] * x[..., 1], axis=1, keepdims=True)
+
+    x, _ = adding_problem(6, 9, 0)
+    lags, derivatives = marked_derivatives(Adder(), x)
+    assert np.array_equal(derivatives, np.ones((6, 2)))
+    for sequence, pair in zip(x, lags, strict=True):
+        assert list(8 - pair) == list(np.flatnonzero(sequence[:, 1]))
+
+
+@pytest.mark.parametrize("name", ["simple_rnn", "gru", "lstm"])
+def test_derivatives_equal_differences(name):
+    x, _ = adding_problem(3, 6, 0)
+    model = build_adder(name, 4, seed=1)
+    lags, derivatives = marked_derivatives(model, x)
+    for row, column in np.ndindex(3, 2):
+        up, down = x.copy(), x.copy()
+        up[row, 5 - lags[row, column], 0] += 0.05
+        down[row, 5 - lags[row, column], 0] -= 0.05
+        difference = float(model(up)[row, 0] - model(down)[row, 0]) / 0.1
+        assert derivatives[row, column] == pytest.approx(difference, rel=0.02, abs=1e-4)
+
+
+def test_training_follows_a_plain_loop_of_keras():
+    """Two updates equal `train_on_batch` on the same sequences from the same start; a second run repeats the first."""
+    run = adder_trainer("gru", steps=4, units=3, batch_size=5)
+    model, errors = run(seed=7, learning_rate=0.01, updates=2)
+    got = [weight.copy() for weight in model.get_weights()]
+    reference = build_adder("gru", 3, seed=7)
+    reference.compile(keras.optimizers.Adam(0.01, global_clipnorm=1.0), "mse", run_eagerly=True)
+    held_out = adding_problem(1000, 4, (7, 0))
+    first = float(np.mean((reference(held_out[0]) - held_out[1]) ** 2))
+    x, y = adding_problem(10, 4, (7, 1, 0))
+    for start in (0, 5):
+        reference.train_on_batch(x[start : start + 5], y[start : start + 5])
+    for a, b in zip(got, reference.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    last = float(np.mean((reference(held_out[0]) - held_out[1]) ** 2))
+    np.testing.assert_allclose(errors, [first, last], rtol=1e-4)
+    run(seed=8, learning_rate=0.5, updates=1)
+    assert all(np.array_equal(a, b) for a, b in zip(got, run(7, 0.01, 2)[0].get_weights(), strict=True))
+
+
+def test_training_goes_in_parts_and_stops_at_the_target(monkeypatch):
+    run = adder_trainer("simple_rnn", steps=2, units=2, batch_size=3)
+    monkeypatch.setattr(long_memory, "UPDATES_PER_CALL", 4)
+    tf.config.run_functions_eagerly(True)  # the same steps without compiling
+    try:
+        assert len(run(5, 0.01, 9)[1]) == 1 + 3  # parts of 4, 4 and 1 updates
+        assert len(run(5, 0.01, 9, target=10.0)[1]) == 1 + 1  # below the target at the first look
+        looks = []
+        run(5, 0.01, 9, track=lambda parts, what: looks.append(what) or parts)
+        assert looks == ["training simple_rnn"]
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="samples: expected a whole number of at least 1, got 0"):
+        adding_problem(0, 10, 0)
+    with pytest.raises(ValueError, match="steps: expected a whole number of at least 2, got 1"):
+        adding_problem(3, 1, 0)
+    with pytest.raises(ValueError, match=r"samples: expected a whole number of at least 1, got 1\.5"):
+        copy_task(1.5, 10, 0)
+    for function in (lambda: copy_task(3, 0, 0), lambda: memoryless_cross_entropy(0)):
+        with pytest.raises(ValueError, match="delay: expected a whole number of at least 1, got 0"):
+            function()
+    with pytest.raises(ValueError, match="cell_name: expected one of simple_rnn, gru, lstm, got 'rnn'"):
+        build_adder("rnn", 3)
+    with pytest.raises(ValueError, match="units: expected a whole number of at least 1, got 0"):
+        build_adder("gru", 0)
+    with pytest.raises(ValueError, match="steps: expected a whole number of at least 2, got 0"):
+        adder_trainer("gru", 0)
+    with pytest.raises(ValueError, match="batch_size: expected a whole number of at least 1, got 0"):
+        adder_trainer("gru", 5, batch_size=0)
+    run = adder_trainer("simple_rnn", 3, units=1, batch_size=1)
+    with pytest.raises(ValueError, match="updates: expected a whole number of at least 1, got 0"):
+        run(0, 0.01, 0)
+    with pytest.raises(ValueError, match="learning_rate: expected a positive number, got nan"):
+        run(0, float("nan"), 1)
+    x, _ = adding_problem(2, 5, 0)
+    x[1, :, 1] = 0
+    with pytest.raises(ValueError, match="x: expected two markers in every sequence"):
+        marked_derivatives(build_adder("gru", 2), x)
