@@ -19,7 +19,7 @@ import tensorflow as tf
 from kerasnotes import data, plots, training
 
 SMOKE = {"images": 100, "test_images": 200, "copies": 2, "passes": 1, "seeds": 2, "units": 8}
-SECONDS = 30
+SECONDS = 20
 
 
 def add_noise(x, deviation, seed):

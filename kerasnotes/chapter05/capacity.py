@@ -20,7 +20,7 @@ from kerasnotes.chapter02.logic import count_cells
 from kerasnotes.chapter02.neurons import train_perceptron
 
 SMOKE = {"splits": 3, "seeds": 2, "widths": (1, 4), "pictures": 100, "steps": 3, "point_sets": 5}
-SECONDS = 12
+SECONDS = 7
 
 
 def polynomial_features(x, degree):

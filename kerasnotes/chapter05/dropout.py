@@ -18,7 +18,7 @@ from kerasnotes import data, plots, training
 
 SMOKE = {"draws": 10000, "images": 64, "epochs": 1, "units": 16, "seeds": 2}
 FULL = {"units": 1024, "epochs": 100, "seeds": 10}
-SECONDS = 22
+SECONDS = 15
 
 
 def dropout(x, rate, seed):

@@ -23,7 +23,7 @@ from kerasnotes.chapter02.regression import fit_logistic
 
 SMOKE = {"steps": 200, "strengths": 3}
 FULL = {"strengths": 60, "steps": 100000}
-SECONDS = 7
+SECONDS = 4
 
 
 def l0(w):

@@ -22,7 +22,7 @@ from kerasnotes.chapter07.alexnet import check_count, check_picture, layer_seeds
 SMOKE = {"image_size": 64, "published_depth": (1, 1, 1, 1), "images": 64, "test_images": 64, "epochs": 1, "seeds": 1,
          "depth": (2,), "growth_rate": 4}  # fmt: skip
 FULL = {"images": 60000, "epochs": 5, "seeds": 5}
-SECONDS = 35
+SECONDS = 34
 
 DEPTH = (6, 12, 24, 16)  # layers of the four blocks of DenseNet-121
 DENSENET_FROM = 64

@@ -20,7 +20,7 @@ import tensorflow as tf
 from kerasnotes import data, plots, training
 
 SMOKE = {"epochs": 1, "keras_epochs": 0, "samples": 128, "test_samples": 64, "batch_size": 32}
-SECONDS = 40
+SECONDS = 30
 
 C3_TABLE = (  # the maps of S2 that each map of C3 sees: LeCun et al. 1998, table I
     (0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5),

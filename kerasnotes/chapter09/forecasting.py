@@ -21,7 +21,7 @@ from kerasnotes import data, plots, training
 
 SMOKE = {"size": 12, "order": 3, "units": 2, "epochs": 1, "seeds": 1, "ahead": 2, "batch_size": 512}
 FULL = {"seeds": 10}
-SECONDS = 35
+SECONDS = 24
 
 
 def windows(series, size):

@@ -21,7 +21,7 @@ from kerasnotes import plots
 CONVENTIONS = ("keras", "course")
 
 SMOKE = {"steps": 3, "units": 4, "batch_size": 2, "rounds": 1}
-SECONDS = 8
+SECONDS = 4
 
 
 def gru_step(x_t, h, w, u, b, reset_after=False, update_gate="keras"):

@@ -32,7 +32,7 @@ SMOKE = {
     "test_samples": 64,
 }
 FULL = {"seeds": 3, "updates": 5000}
-SECONDS = 45
+SECONDS = 25
 
 CELLS = {"simple_rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 NAMES = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}

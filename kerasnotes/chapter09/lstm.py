@@ -22,7 +22,7 @@ from kerasnotes import data, plots, training
 GATES = ("input", "forget", "candidate", "output")  # Keras's order; the candidate is no gate, but is packed with them
 
 SMOKE = {"steps": 10, "passages": 32, "epochs": 1, "units": 4}
-SECONDS = 10
+SECONDS = 8
 
 
 def lstm_step(x_t, h, c, w, u, b):

@@ -15,7 +15,7 @@ import tensorflow as tf
 from kerasnotes import plots
 
 SMOKE = {"samples": 2000, "pairs": 5}
-SECONDS = 2
+SECONDS = 4
 
 
 def gaussian_kl(mean1, log_variance1, mean2, log_variance2):

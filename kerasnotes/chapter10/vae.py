@@ -18,7 +18,7 @@ from kerasnotes.chapter10.kl_divergence import gaussian_kl_to_standard, gaussian
 
 SMOKE = {"images": 256, "epochs": 1, "map_epochs": 1, "hidden": 8, "batch_size": 64}
 FULL = {"epochs": 100, "map_epochs": 30}
-SECONDS = 50
+SECONDS = 40
 
 
 class Sampling(keras.layers.Layer):
