@@ -1,15 +1,18 @@
 """A report must fail on whatever is wrong, and never count a trained check as passed at smoke scale."""
 
+import io
 import json
 import math
 
 import matplotlib.pyplot as plt
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from matplotlib.animation import FuncAnimation
 
 from kerasnotes.course.report import Report
 
@@ -199,6 +202,20 @@ def test_a_figure_is_taken_over_and_closed():
     with pytest.raises(ValueError, match="alt"):
         report.figure("no description", plt.figure(), alt=" ")
     plt.close("all")
+
+
+def test_an_animation_becomes_a_gif_and_is_closed():
+    before = set(plt.get_fignums())
+    figure, ax = plt.subplots(figsize=(1, 1))
+    (point,) = ax.plot([0, 3], [0, 0], "o")
+    report = Report()
+    frames = FuncAnimation(figure, lambda i: point.set_data([i, 3], [0, 0]), frames=4, interval=40)
+    report.figure("A point moves", frames, alt="from left to right")
+    assert set(plt.get_fignums()) == before
+    assert list(report.images) == [last(report)["file"]] == ["a-point-moves.gif"]
+    with PIL.Image.open(io.BytesIO(report.images["a-point-moves.gif"])) as image:
+        assert (image.format, image.n_frames, image.info["duration"]) == ("GIF", 4, 40)
+    assert "data:image/gif" in report._repr_html_()
 
 
 def test_a_table_needs_equally_long_rows():

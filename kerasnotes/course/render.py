@@ -148,7 +148,7 @@ def report_html(report, images, standalone=True):
 
     Args:
         report: The report's dictionary.
-        images: `{file name: PNG bytes}`.
+        images: `{file name: bytes of a PNG or GIF}`.
         standalone: True gives a whole page, False a part of one (a notebook's display).
     """
     part = f'<div class="kn"><style>{CSS}</style>{_lesson_html(report, images)}</div>'
@@ -219,7 +219,8 @@ def _block_html(kind, record, images):
         rows = ([_e(number(cell)) for cell in row] for row in record["rows"])
         return f"<h3>{_e(record['title'])}</h3>" + _rows_html(map(_e, record["columns"]), rows)
     if kind == "figure":
-        source = "data:image/png;base64," + base64.b64encode(images[record["file"]]).decode("ascii")
+        ending = record["file"].rpartition(".")[2]
+        source = f"data:image/{ending};base64," + base64.b64encode(images[record["file"]]).decode("ascii")
         caption = f"<figcaption>{_e(record['title'])}</figcaption>"
         return f'<figure><img src="{source}" alt="{_e(record["alt"])}">{caption}</figure>'
     if kind == "note":

@@ -8,6 +8,8 @@ import io
 import math
 import re
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
@@ -35,7 +37,7 @@ class Report:
         self.lesson, self.scale, self.seed = lesson, scale, seed
         self.settings = dict(settings or {})
         self.records = []
-        self.images = {}  # file name -> PNG bytes
+        self.images = {}  # file name -> bytes of a PNG or GIF
         self.error = None
         self._progress = progress
         self._show = show
@@ -82,19 +84,19 @@ class Report:
         self.records.append({"kind": "table", "title": str(title), "columns": columns, "rows": rows})
 
     def figure(self, title, fig, alt):
-        """Record a matplotlib figure as a PNG; the report takes the figure over and closes it.
+        """Record a matplotlib figure as a PNG, or an animation as a GIF; the report takes it over and closes it.
 
         Args:
             title: What the figure shows.
-            fig: A `matplotlib.figure.Figure`.
+            fig: A `matplotlib.figure.Figure`, or a `matplotlib.animation.Animation`.
             alt: What a reader who cannot see the figure should know of it.
         """
         if not str(alt).strip():
             raise ValueError(f"alt: expected a description of the figure {title!r}, got an empty text")
-        buffer = io.BytesIO()
-        fig.savefig(buffer, format="png", metadata={"Software": None})
-        name = _file_name(title, self.images)
-        self.images[name] = buffer.getvalue()
+        animated = not hasattr(fig, "savefig")
+        name = _file_name(title, self.images, "gif" if animated else "png")
+        self.images[name] = _gif(fig) if animated else _png(fig)
+        fig = fig._fig if animated else fig
         self.records.append({"kind": "figure", "title": str(title), "alt": str(alt).strip(), "file": name})
         pyplot = sys.modules.get("matplotlib.pyplot")
         if pyplot is not None and not self._show:
@@ -304,9 +306,23 @@ def _plain(value):
     return item if isinstance(item, (bool, int, str)) else str(item)
 
 
-def _file_name(title, taken):
+def _png(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _gif(animation):
+    """The frames of a matplotlib animation; its writer wants a file, so there is one for a moment."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "animation.gif"
+        animation.save(path, writer="pillow")
+        return path.read_bytes()
+
+
+def _file_name(title, taken, ending):
     stem = re.sub(r"[^a-z0-9]+", "-", str(title).lower()).strip("-")[:60] or "figure"
-    name, number = f"{stem}.png", 2
+    name, number = f"{stem}.{ending}", 2
     while name in taken:
-        name, number = f"{stem}-{number}.png", number + 1
+        name, number = f"{stem}-{number}.{ending}", number + 1
     return name

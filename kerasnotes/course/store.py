@@ -63,8 +63,8 @@ def save(directory, report, images):
     """Write one lesson's report and figures into `directory`, the report last; remove figures it no longer has."""
     directory = Path(directory)
     earlier = load(directory, with_images=False)
-    for name, png in images.items():
-        write_atomically(directory / name, png)
+    for name, image in images.items():
+        write_atomically(directory / name, image)
     write_atomically(directory / "report.json", to_json(report))
     if earlier is not None:
         for record in earlier[0]["records"]:
