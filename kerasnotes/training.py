@@ -127,6 +127,31 @@ def predict(model, x, *, batch_size=512):
     return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
 
+def restarter(model):
+    """Let one compiled model serve several runs: compiling takes longer than many a run.
+
+    Args:
+        model: A `keras.Model` on which `compile` has been called; its optimizer is taken as it is now.
+
+    Returns:
+        `restart(weights)`: gives the model these weights, as `model.get_weights()` returns them, and puts the
+        optimizer back to what it was.
+
+    Raises:
+        ValueError: If the model is not compiled.
+    """
+    _check_arguments(model, 1, 1, "auto")
+    model.optimizer.build(model.trainable_variables)
+    fresh = [variable.numpy() for variable in model.optimizer.variables]
+
+    def restart(weights):
+        model.set_weights(weights)
+        for variable, value in zip(model.optimizer.variables, fresh, strict=True):
+            variable.assign(value)
+
+    return restart
+
+
 class Snapshots(keras.callbacks.Callback):
     """Keeps a copy of the weights after chosen epochs, for figures of how a model changed.
 

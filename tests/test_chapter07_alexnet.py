@@ -15,6 +15,7 @@ from kerasnotes.chapter07.alexnet import (
     local_response_normalization,
     multiply_adds,
     nearest,
+    random_pictures,
     scaled,
 )
 
@@ -142,3 +143,16 @@ def test_other_errors():
     with pytest.raises(ValueError, match="k: expected 1 to 2, got 3"):
         nearest(np.ones((2, 3)), np.ones((2, 3)), 3)
     assert check_picture([9, 8, 1], 8) == (9, 8, 1)
+
+
+def test_random_pictures():
+    x = np.arange(5 * 4).reshape(5, 2, 2) * 255 / 19
+    pictures, labels = random_pictures(x, np.arange(5), 3, np.random.default_rng(1))
+    assert (pictures.dtype, pictures.shape, labels.dtype) == (np.float32, (3, 2, 2, 1), np.int32)
+    assert len(set(labels)) == 3
+    np.testing.assert_allclose(pictures[..., 0], 2 * x[labels] / 255 - 1, atol=1e-6)
+    assert sorted(random_pictures(x, np.arange(5), 9, np.random.default_rng(1))[1]) == list(range(5))
+    with pytest.raises(ValueError, match="x, y"):
+        random_pictures(x, np.arange(4), 3, np.random.default_rng(1))
+    with pytest.raises(ValueError, match="count"):
+        random_pictures(x, np.arange(5), 0, np.random.default_rng(1))

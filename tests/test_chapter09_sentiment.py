@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasnotes.chapter09.sentiment import CELLS, build_classifier, families, near_duplicates
+from kerasnotes.chapter09.sentiment import CELLS, build_classifier, deal_families, families, near_duplicates
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -79,3 +79,19 @@ def test_errors():
     for bad in (0, 1.1):
         with pytest.raises(ValueError, match="threshold: expected a number above 0 and at most 1"):
             near_duplicates([["a"]], bad)
+
+
+def test_families_are_dealt_whole():
+    items, kin = list("abcdefgh"), [0, 0, 1, 2, 2, 2, 3, 1]
+    for seed in range(5):
+        parts = deal_families(items, kin, [4, 6, 8], seed)
+        assert sorted(item for part in parts for item in part) == items
+        for number in set(kin):
+            family = {item for item, own in zip(items, kin, strict=True) if own == number}
+            assert sum(bool(family & set(part)) for part in parts) == 1
+        assert len(parts[0]) >= 4
+    assert deal_families(items, kin, [8]) != deal_families(items, kin, [8], seed=1)
+    with pytest.raises(ValueError, match="items, kin, limits"):
+        deal_families(items, kin[1:], [8])
+    with pytest.raises(ValueError, match="items, kin, limits"):
+        deal_families(items, kin, [])

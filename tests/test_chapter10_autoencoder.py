@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from scipy import linalg
 from sklearn.decomposition import PCA
 
-from kerasnotes.chapter10.autoencoder import TiedDense, build_autoencoder, principal_angles, principal_components
+from kerasnotes.chapter10.autoencoder import (
+    TiedDense,
+    build_autoencoder,
+    principal_angles,
+    principal_components,
+    squared_error,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -107,3 +113,10 @@ def test_errors():
         principal_components(np.eye(4), 5)
     with pytest.raises(ValueError, match="a, b: expected two matrices of one shape"):
         principal_angles(np.eye(2), np.eye(3))
+
+
+def test_squared_error_by_hand():
+    assert squared_error([[1.0, 2.0], [3.0, 4.0]], [[1.0, 0.0], [0.0, 4.0]]) == pytest.approx((4 + 9) / 2)
+    for x, rebuilt in ((np.zeros((2, 4, 5)), np.zeros((2, 4))), (np.zeros((0, 3)), np.zeros((0, 3)))):
+        with pytest.raises(ValueError, match="x, rebuilt: expected images of one shape"):
+            squared_error(x, rebuilt)

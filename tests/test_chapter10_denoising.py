@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasnotes.chapter10.denoising import add_noise, remove_block, squared_error
+from kerasnotes.chapter10.denoising import add_noise, remove_block
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -56,10 +56,6 @@ def test_blocks_come_everywhere_and_can_be_filled_with_an_image():
     np.testing.assert_array_equal(spoiled, np.where(missing, fill, 0))
 
 
-def test_squared_error_by_hand():
-    assert squared_error([[1.0, 2.0], [3.0, 4.0]], [[1.0, 0.0], [0.0, 4.0]]) == pytest.approx((4 + 9) / 2)
-
-
 def test_errors():
     x = np.zeros((2, 4, 5))
     for bad in (-0.1, np.nan, np.inf):
@@ -72,5 +68,3 @@ def test_errors():
             remove_block(x, bad)
     with pytest.raises(ValueError, match=r"x: expected the shape \(samples, height, width\)"):
         remove_block(np.zeros((2, 4)), 1)
-    with pytest.raises(ValueError, match=r"x, rebuilt: expected one shape, got \(2, 4, 5\) and \(2, 4\)"):
-        squared_error(x, np.zeros((2, 4)))

@@ -248,6 +248,22 @@ def test_what_xla_cannot_compile_still_trains(monkeypatch):
         training.fit(model, X, Y, form="epoch")
 
 
+@pytest.mark.parametrize("optimizer", ["adam", keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 9))])
+def test_a_restarted_model_is_as_good_as_new(optimizer):
+    model, x, y = compiled(dense, optimizer)
+    restart, start = training.restarter(model), model.get_weights()
+    runs = []
+    for _ in range(2):
+        training.fit(model, x, y, batch_size=16, epochs=2, seed=3)
+        runs.append(model.get_weights())
+        restart(start)
+    assert all(np.array_equal(one, other) for one, other in zip(*runs, strict=True))
+    assert int(model.optimizer.iterations) == 0
+    assert not all(np.array_equal(one, other) for one, other in zip(runs[0], start, strict=True))
+    with pytest.raises(ValueError, match="model"):
+        training.restarter(dense()[0])
+
+
 def test_evaluate_and_predict_equal_keras():
     for build in (dense, convolutional):
         model, x, y = compiled(build)

@@ -227,7 +227,7 @@ def _parity(report, largest):
     n, dnf, deep, shallow, *_ = np.array(rows).T
     report.check(f"wrong answers of gates and parity, all inputs, n up to {largest}", wrong, 0)
     report.check("parity as an OR of ANDs: hidden units", dnf, 2 ** (n - 1))
-    report.at_most("parity as a tree of XORs: hidden units less 3(n − 1)", deep - 3 * (n - 1), 0)
+    report.at_most("parity as a tree of XORs: hidden units less 2(n − 1)", deep - 2 * (n - 1), 0)
     report.check("parity by counters: hidden units", shallow, n)
     flipped = (x[:, None] ^ np.eye(largest, dtype=int)).sum(axis=-1) % 2  # (2**n, n): one input turned over
     alike = int((flipped == (ones % 2)[:, None]).sum())

@@ -133,18 +133,14 @@ def lesson(
     }
     losses, accuracies, switches, estimates = {}, {}, {}, []
     for name, make in report.track(list(makers.items()), "optimizers"):
-        model, fresh = _model(units, make(), seed), None
+        model = _model(units, make(), seed)
+        restart = training.restarter(model)
         for run in range(seed, seed + seeds):
-            model.set_weights(_model(units, None, run).get_weights())
-            for variable, value in zip(model.optimizer.variables, fresh or [], strict=bool(fresh)):
-                variable.assign(value)
+            restart(_model(units, None, run).get_weights())
             course = [] if name.endswith("1e-9") and run == seed else None
             follow = keras.callbacks.LambdaCallback(
                 on_epoch_end=lambda epoch, logs, course=course: _follow(course, model, epoch)  # noqa: B023
             )
-            if fresh is None:
-                model.optimizer.build(model.trainable_variables)
-                fresh = [variable.numpy() for variable in model.optimizer.variables]
             history = training.fit(model, x, y, batch_size=100, epochs=epochs, seed=run, callbacks=[follow]).history
             losses.setdefault(name, []).append(history["loss"])
             accuracies.setdefault(name, []).append(training.evaluate(model, x_test, y_test)["accuracy"])

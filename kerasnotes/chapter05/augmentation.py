@@ -221,8 +221,7 @@ def lesson(
     }
     model = _network(units, 0)
     model.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    model.optimizer.build(model.trainable_variables)
-    fresh = [variable.numpy() for variable in model.optimizer.variables]
+    restart = training.restarter(model)
     runs = [(name, run) for run in range(seed * seeds, (seed + 1) * seeds) for name in methods]
     found = {name: [] for name in methods}  # name -> for each run, training accuracy and test accuracy of each pass
     for name, run in report.track(runs, "training"):
@@ -230,9 +229,7 @@ def lesson(
         x, y = x_all[chosen] / np.float32(255), np.tile(y_all[chosen], (copies, 1))
         made = np.concatenate([methods[name](x, (run, 1, copy)) for copy in range(copies)])
         target = smooth_labels(y, smoothing) if name == "label smoothing" else y
-        model.set_weights(_network(units, run).get_weights())
-        for variable, value in zip(model.optimizer.variables, fresh, strict=True):
-            variable.assign(value)  # so that one compiled model serves all runs
+        restart(_network(units, run).get_weights())
         test = (x_test, y_test)
         history = training.fit(
             model, made, target, batch_size=batch_size, epochs=passes, validation_data=test, seed=run

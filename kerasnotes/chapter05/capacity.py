@@ -225,7 +225,7 @@ def lesson(
     report.figure(
         "Training error cannot tell too large from right",
         _figure(train_errors, test_errors, cars, widths, true, random),
-        alt="Left: over the degree, training error falls slowly while test error falls to degree 2 and then rises by "
+        alt="Left: over the degree, training error falls slowly while test error falls at first and then rises by "
         "orders of magnitude. Right: over the width, training accuracy reaches 1 with true and with random labels; "
         "test accuracy rises with true labels and stays at chance with random ones.",
     )

@@ -360,6 +360,6 @@ def _figure(history, last, restored, tests, waits, patience):
     left.legend()
     mean, error = plots.mean_and_error(tests[:, :, 1])
     names = [*map(str, waits), "to the\nend"]
-    plots.bars(names, mean, errors=error, ylabel="test loss, nats", title="Every stop beats training on", ax=right)
+    plots.bars(names, mean, errors=error, ylabel="test loss, nats", title="Test loss by patience", ax=right)
     right.set_xlabel("patience, epochs")
     return figure

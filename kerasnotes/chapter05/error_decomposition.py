@@ -135,7 +135,7 @@ def lesson(
         "Bias falls and variance rises with the size of the model",
         _figure(measured, exact, linear, network),
         alt="Left: over the degree, bias² falls below the noise and on, variance rises in equal steps, and the "
-        "total has its lowest point at degree 5 or 6. Right: on cars, bars of bias² and variance for a linear unit and "
+        "total has its lowest point between. Right: on cars, bars of bias² and variance for a linear unit and "
         "for a network: the linear unit has more bias, the network more variance.",
     )
 

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots, training
+from kerasnotes.chapter06.convolution import pad_widths
 
 SMOKE = {"shapes": 4, "images": 64, "test_images": 50, "epochs": 1, "networks": 2, "seeds": 1}
 SECONDS = 17
@@ -204,14 +205,11 @@ def _bins(size, count):
 
 def _margins(padding, lengths, size, strides):
     """Cells to add before and after, for height and for width."""
-    if isinstance(padding, str) and padding in ("VALID", "SAME"):
-        total = [(-(-n // s) - 1) * s + k - n if padding == "SAME" else 0
-                 for n, k, s in zip(lengths, size, strides, strict=True)]  # fmt: skip
-        return [(max(t, 0) // 2, max(t, 0) - max(t, 0) // 2) for t in total]
-    if not isinstance(padding, str) and np.shape(padding) == (2, 2):
-        pairs = np.asarray(padding)
-        if pairs.dtype.kind in "iu" and (pairs >= 0).all() and (pairs < np.array(size)[:, None]).all():
-            return pairs.tolist()
+    if isinstance(padding, str):
+        return [pad_widths(n, k, s, padding) for n, k, s in zip(lengths, size, strides, strict=True)]
+    pairs = np.asarray(padding)
+    if pairs.shape == (2, 2) and pairs.dtype.kind in "iu" and (pairs >= 0).all() and (size > pairs.T).all():
+        return pairs.tolist()
     raise ValueError(f"padding: expected 'VALID', 'SAME' or two pairs from 0 to below the size, got {padding!r}")
 
 
@@ -468,12 +466,9 @@ def _moved(report, x, y, x_test, y_test, epochs, networks, seeds, seed):
         costs[name] = model.count_params(), _multiplications(model)
         rate = keras.optimizers.schedules.CosineDecay(6e-3, epochs * -(-len(x) // 64))
         model.compile(keras.optimizers.Adam(rate), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        model.optimizer.build(model.trainable_variables)
-        start = [variable.numpy() for variable in model.optimizer.variables]
-        for run in range(seeds):  # one model for all seeds, so that it is compiled once
-            model.set_weights(_network(*NETWORKS[name], seed + run).get_weights())
-            for variable, value in zip(model.optimizer.variables, start, strict=True):
-                variable.assign(value)
+        restart = training.restarter(model)
+        for run in range(seeds):
+            restart(_network(*NETWORKS[name], seed + run).get_weights())
             training.fit(model, x, y, batch_size=64, epochs=epochs, seed=seed + run)
             for move, (versions, _) in moves.items():
                 outputs = [training.predict(model, pictures, batch_size=1000) for pictures in versions]

@@ -232,6 +232,29 @@ def nearest(queries, gallery, k=1):
     return np.argsort(distances, axis=1, kind="stable")[:, :k]
 
 
+def random_pictures(x, y, count, rng):
+    """Choose pictures at random, scaled to [-1, 1] and with an axis for their one channel.
+
+    Args:
+        x: Pictures (n, height, width), from 0 to 255.
+        y: Labels (n,).
+        count: How many to choose; all, in random order, if there are fewer.
+        rng: A `numpy.random.Generator`.
+
+    Returns:
+        `(pictures, labels)`: float32 (count, height, width, 1) and int32 (count,).
+
+    Raises:
+        ValueError: If the shapes do not fit, or `count` is not positive.
+    """
+    if np.ndim(x) != 3 or np.shape(y) != (len(x),):
+        raise ValueError(f"x, y: expected (n, height, width) and (n,), got {np.shape(x)} and {np.shape(y)}")
+    if count < 1:
+        raise ValueError(f"count: expected at least 1, got {count!r}")
+    chosen = rng.permutation(len(x))[:count]
+    return np.float32((x[chosen, ..., None] / 255 - 0.5) / 0.5), y[chosen].astype(np.int32)
+
+
 def lesson(
     report,
     *,
@@ -271,7 +294,7 @@ def lesson(
     _published(report, image_size, full_width, seed)
     rng = np.random.default_rng((seed, 1))
     parts = zip(data.fashion_mnist(), (images, test_images), strict=True)
-    (x, y), (x_test, y_test) = (_pictures(*part, count, rng) for part, count in parts)
+    (x, y), (x_test, y_test) = (random_pictures(*part, count, rng) for part, count in parts)
     few, wanted = x_test[:queries], y_test[:queries]
     pixels = nearest(few.reshape(len(few), -1), x.reshape(len(x), -1), k=NEAREST)  # (queries, 10)
 
@@ -315,12 +338,6 @@ def lesson(
         alt="Each row shows a test picture that its nearest pixels name wrongly, its four nearest training pictures by "
         "pixels and its four nearest by features of the last hidden layer, with their classes.",
     )
-
-
-def _pictures(x, y, count, rng):
-    """Random pictures (count, 28, 28, 1) from -1 to 1, and their labels."""
-    chosen = rng.permutation(len(x))[:count]
-    return np.float32((x[chosen, ..., None] / 255 - 0.5) / 0.5), y[chosen].astype(np.int32)
 
 
 def _normalization(report, rng):

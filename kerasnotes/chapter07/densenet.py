@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots, training
-from kerasnotes.chapter07.alexnet import check_count, check_picture, layer_seeds, multiply_adds, scaled
+from kerasnotes.chapter07.alexnet import check_count, check_picture, layer_seeds, multiply_adds, random_pictures, scaled
 
 SMOKE = {"image_size": 64, "published_depth": (1, 1, 1, 1), "images": 64, "test_images": 64, "epochs": 1, "seeds": 1,
          "depth": (2,), "growth_rate": 4}  # fmt: skip
@@ -214,7 +214,7 @@ def lesson(
     _published(report, image_size, tuple(published_depth), rng, seed)
 
     parts = zip(data.fashion_mnist(), (images, test_images), strict=True)
-    train, test = (_pictures(*part, count, rng) for part, count in parts)
+    train, test = (random_pictures(*part, count, rng) for part, count in parts)
     rows, reuse = [], []
     for number in range(seeds):
         model = build_densenet121((28, 28, 1), 10, depth=depth, growth_rate=growth_rate, seed=(seed, 2, number))
@@ -256,12 +256,6 @@ def lesson(
         alt="Left: mean absolute weight from every earlier source to every layer of the first dense block; no source "
         "is left unread. Right: accuracy of the networks, whole and with the connections that skip a layer cut.",
     )
-
-
-def _pictures(x, y, count, rng):
-    chosen = rng.permutation(len(x))[:count]
-    x = (x[chosen, ..., None] / 255 - 0.5) / 0.5
-    return tf.constant(x, tf.float32), tf.constant(y[chosen], tf.int32)
 
 
 def _cut(model, blocks):

@@ -22,6 +22,7 @@ from kerasnotes.chapter07.alexnet import (
     check_picture,
     layer_seeds,
     multiply_adds,
+    random_pictures,
     scaled,
 )
 
@@ -83,12 +84,13 @@ def inception_multiply_adds(places, channels, filters, reduced=True):
     Source: Szegedy et al. 2015, arXiv:1409.4842, figure 2: (a) without, (b) with reductions.
     """
     one, reduce_three, three, reduce_five, five, projection = _six(filters)
+    check_count("channels", channels)
     if reduced:
         first = channels * (one + reduce_three + reduce_five + projection)
         weights = first + 9 * reduce_three * three + 25 * reduce_five * five
     else:
         weights = channels * (one + 9 * three + 25 * five)
-    return check_count("places", places) * check_count("channels", channels) * weights // channels
+    return check_count("places", places) * weights
 
 
 def build_googlenet(
@@ -221,7 +223,7 @@ def lesson(
     modules = _savings(report)
 
     parts = zip(data.mnist(), (images, test_images), strict=True)
-    train, test = (_pictures(*part, count, rng) for part, count in parts)
+    train, test = (random_pictures(*part, count, rng) for part, count in parts)
     accuracies, curves = [], []
     for number in range(seeds):
         model = build_googlenet((28, 28, 1), 10, width, tuple(depth), dropout=0.0, seed=(seed, 2, number))
@@ -259,12 +261,6 @@ def lesson(
         alt="Two bars for each of the nine modules: with 1 x 1 reductions every module takes several times fewer "
         "multiply-adds than without.",
     )
-
-
-def _pictures(x, y, count, rng):
-    chosen = rng.permutation(len(x))[:count]
-    x = (x[chosen, ..., None] / 255 - 0.5) / 0.5
-    return tf.constant(x, tf.float32), tf.constant(y[chosen], tf.int32)
 
 
 def _module(report, rng):
@@ -307,7 +303,10 @@ def _published(report, image_size, rng, seed):
 
 
 def _savings(report):
-    """Rows of module, places, input channels, and millions of multiply-adds without and with reductions."""
+    """Rows of module, places, input channels, and millions of multiply-adds without and with reductions.
+
+    Without them each module is counted with the channels that it gets from reduced ones: alone it would have more.
+    """
     rows, channels = [], 192
     for stage, (letters, places) in enumerate(zip(("ab", "abcde", "ab"), (28**2, 14**2, 7**2), strict=True)):
         for letter, filters in zip(letters, MODULES[stage], strict=True):

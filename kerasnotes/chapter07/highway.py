@@ -196,12 +196,9 @@ def lesson(
             model = build(seed + run)
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             model.compile(keras.optimizers.SGD(momentum=0.9), loss)
-            model.optimizer.build(model.trainable_variables)
-            start = model.get_weights()
+            restart, start = training.restarter(model), model.get_weights()
             for j, rate in enumerate(report.track(learning_rates, name)):
-                model.set_weights(start)
-                for variable in model.optimizer.variables:
-                    variable.assign(keras.ops.zeros_like(variable))
+                restart(start)
                 model.optimizer.learning_rate = rate
                 settings = {"batch_size": 100, "epochs": epochs, "seed": seed + run, "form": "loop"}
                 losses[i, j, run] = training.fit(model, x[chosen], y[chosen], **settings).history["loss"]

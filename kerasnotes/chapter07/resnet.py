@@ -304,7 +304,8 @@ def lesson(
     report.correction(
         "what depth does to plain and to residual networks",
         course="Nonlinear layers cannot express the identity; with shortcuts there is no degradation any more.",
-        correct="They can express it, but training does not find it; residual networks of extreme depth lose as well.",
+        correct="They can express it, but training does not find it; residual networks of extreme depth train well and "
+        "still lose on new images.",
         shown_by=f"a plain network of {6 * blocks + 2} layers built from one of 8 gives the same logits, a trained one "
         f"differs by {plain.mean():+.2f} in training loss; He et al. (section 4.2) report a test error of 7.93 % with "
         "1202 layers against 6.43 % with 110 on CIFAR-10",

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots, training
-from kerasnotes.chapter07.alexnet import check_count, check_picture, layer_seeds, multiply_adds, scaled
+from kerasnotes.chapter07.alexnet import check_count, check_picture, layer_seeds, multiply_adds, random_pictures, scaled
 
 SMOKE = {"image_size": 32, "images": 64, "test_images": 64, "epochs": 1, "seeds": 1}
 FULL = {"images": 60000, "epochs": 5, "seeds": 5}
@@ -163,12 +163,13 @@ def lesson(
     }
     rng = np.random.default_rng((seed, 2))
     (x, y), test = (
-        _pictures(*part, count, rng) for part, count in zip(data.fashion_mnist(), (images, test_images), strict=True)
+        random_pictures(*part, count, rng)
+        for part, count in zip(data.fashion_mnist(), (images, test_images), strict=True)
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     accuracies, rows = {}, []
     for name, options in kinds.items():
-        model, accuracies[name] = None, []
+        model, restart, accuracies[name] = None, None, []
         for number in range(seeds):
             start = build_vgg16(
                 (28, 28, 1), 10, width, dense_units=1024, dropout=dropout, **options, seed=(seed, 3, number)
@@ -177,11 +178,8 @@ def lesson(
                 model = start
                 falling = keras.optimizers.schedules.CosineDecay(learning_rate, -(-images // batch_size) * epochs)
                 model.compile(keras.optimizers.Adam(falling), loss, metrics=["accuracy"])
-            else:  # the compiled training loop is used again, from other weights and with a fresh optimizer
-                model.set_weights(start.get_weights())
-                for variable in model.optimizer.variables[2:]:
-                    variable.assign(tf.zeros_like(variable))
-                model.optimizer.iterations.assign(0)
+                restart = training.restarter(model)
+            restart(start.get_weights())
             training.fit(model, x, y, epochs=epochs, batch_size=batch_size, seed=seed + number, track=report.track)
             accuracies[name].append(training.evaluate(model, *test)["accuracy"])
         rows.append([name, model.count_params(), multiply_adds(model), *plots.mean_and_error(accuracies[name])])
@@ -200,7 +198,7 @@ def lesson(
     )
     report.note(
         """The small siblings have three blocks instead of five, an eighth of the channels and dropout of 0.2 instead of
-        0.5 by default. The paper compares pairs of 3 x 3 with single 5 x 5 layers on ImageNet (section 4: top-1 error
+        0.5 by default. The paper compares pairs of 3 x 3 with single 5 x 5 layers on ImageNet (section 4.1: top-1 error
         7 % higher with 5 x 5). Weights start as He et al. 2015 propose, not from a smaller trained network."""
     )
     figure, (left, right) = plots.subplots(1, 2, figsize=(10.5, 4.2))
@@ -211,12 +209,6 @@ def lesson(
         alt="Left: bars of parameters and multiply-adds for five blocks and the dense part of VGG-16; the dense part "
         "has most parameters, the blocks do nearly all multiply-adds. Right: test accuracies of the small siblings.",
     )
-
-
-def _pictures(x, y, count, rng):
-    chosen = rng.permutation(len(x))[:count]
-    x = (x[chosen, ..., None] / 255 - 0.5) / 0.5
-    return tf.constant(x, tf.float32), tf.constant(y[chosen], tf.int32)
 
 
 def _published(report, image_size, seed):

@@ -215,17 +215,14 @@ def lesson(
 def _gru_trainer(report, borders, size, units, learning_rate, batch_size, epochs, patience):
     """`fit(series, seed)`; the network is compiled once, and each run starts it anew."""
     early, late = borders
-    model, optimizer = build_forecaster(size, units), keras.optimizers.Adam(learning_rate)
-    model.compile(optimizer, "mean_squared_error")
-    optimizer.build(model.trainable_variables)
-    start = [variable.numpy() for variable in optimizer.variables]
+    model = build_forecaster(size, units)
+    model.compile(keras.optimizers.Adam(learning_rate), "mean_squared_error")
+    restart = training.restarter(model)
 
     def fit(series, seed):
         scale = series[:early].mean(), series[:early].std()  # of the training part only
         scaled = np.float32((series[:late] - scale[0]) / scale[1])
-        model.set_weights(build_forecaster(size, units, seed).get_weights())
-        for variable, value in zip(optimizer.variables, start, strict=True):
-            variable.assign(value)
+        restart(build_forecaster(size, units, seed).get_weights())
         stop = keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)
         history = training.fit(
             model, *windows(scaled[:early], size), batch_size=batch_size, epochs=epochs, seed=seed,

@@ -288,8 +288,6 @@ def lesson(
         )
         label = f"{NAMES[cell]}: ∂answer/∂number, mean over lags of at least {steps // 2}, nearer to 1 than to 0"
         report.at_least(label, [_far_derivative(run, steps) for run in gated], 0.5, trained=True)
-    label = "SimpleRNN: mean squared error, every learning rate and seed"
-    report.at_least(label, [run["final"] for run in simple], 0.15, trained=True)
     label = f"SimpleRNN: ∂answer/∂number, mean over lags of at least {steps // 2}, nearer to 0 than to 1"
     report.at_most(label, [_far_derivative(run, steps) for run in simple], 0.5, trained=True)
     label = f"SimpleRNN with {few_steps} numbers: mean squared error, best learning rate"
@@ -307,11 +305,12 @@ def lesson(
     )
     finals, lowest = [run["final"] for run in simple], min(simple, key=lambda run: run["errors"].min())
     report.note(
-        f"SimpleRNN's lowest held-out error at any look is {lowest['errors'].min():.3f} (learning rate "
-        f"{lowest['rate']:g}, seed {lowest['seed']}), its final errors lie between {min(finals):.3f} and "
-        f"{max(finals):.3f}. It can begin to learn and lose it again: the bar of 0.15 is about "
-        "the end of its budget, and does not hold on every seed. Keras starts the recurrent matrix orthogonal, which "
-        "helps a simple cell to remember."
+        f"The bar of 0.15 is for as many updates as the slowest gated cell took, {slowest}. After all {updates} "
+        f"SimpleRNN ends between {min(finals):.3f} and {max(finals):.3f}, {sum(final < 0.15 for final in finals)} of "
+        f"{len(finals)} runs below the bar; its lowest held-out error at any look is {lowest['errors'].min():.3f} "
+        f"(learning rate {lowest['rate']:g}, seed {lowest['seed']}). With time it can begin to learn, and lose it "
+        "again: staying at the variance is a matter of the budget. On seeds 0, 1 and 2 the lowest final error was "
+        "0.160, 0.086 and 0.166. Keras starts the recurrent matrix orthogonal, which helps a simple cell to remember."
     )
     best = [min((run for run in long if run["cell"] == cell), key=lambda run: run["final"]) for cell in CELLS]
     report.figure(

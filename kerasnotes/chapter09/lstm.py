@@ -1,6 +1,6 @@
 """An LSTM keeps a cell state that three gates write, keep and read, so that a gradient can pass unchanged.
 
-A tanh cell multiplies its state by a matrix at every step, and what it knew is gone after some ten of them. The LSTM
+A tanh cell multiplies its state by a matrix at every step, and what it knew is soon gone. The LSTM
 adds to its state instead: c_t = f c_(t-1) + i g. What the reader should see: ours, a loop over Keras's cell and
 Keras's layer agree; along the cell's path the gradient is the product of the forget gates and nothing else; and in a
 network that reads a novel and keeps track of who speaks, gates open at the quotation marks and hold in between.

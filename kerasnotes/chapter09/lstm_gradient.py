@@ -3,8 +3,8 @@
 The tape adds to the weights' gradient at every step back. By hand it is enough to collect, step by step, the gradient
 of the four sums before the activations; one matrix product over all steps then gives the weights' gradient, just as
 one product gave the inputs' part of the sums on the way forward. What the reader should see: the same numbers as the
-tape and as Keras, in a layer that takes the place of `layers.LSTM`, and what it saves: a sixth of a step here under
-XLA, and nothing without it, where many small operations cost more than the products that they spare.
+tape and as Keras, in a layer that takes the place of `layers.LSTM`, and what it saves under XLA. Without XLA it saves
+nothing (`benchmarks/lstm.py`): many small operations cost more than the products that they spare.
 
 Notes: chapter 09, "Back-propagation through an LSTM" (LSTM的反向传播).
 Source: Graves and Schmidhuber 2005, Framewise phoneme classification with bidirectional LSTM (full gradient);

@@ -20,7 +20,7 @@ from kerasnotes import data, plots, training
 from kerasnotes.chapter08.language_model import interpolation_weights, ngram_probabilities
 from kerasnotes.chapter08.sequences import Vocabulary
 from kerasnotes.chapter09.lstm_gradient import FastLSTM
-from kerasnotes.chapter09.sentiment import families
+from kerasnotes.chapter09.sentiment import deal_families, families
 
 SMOKE = {"epochs": 1, "poems": 200, "units": 8, "written": 2, "batch_size": 50}
 FULL = {"epochs": 30, "units": 512}
@@ -154,16 +154,7 @@ def split_by_kinship(poems, shares, seed=0):
     poems = list({poem.lines: poem for poem in reversed(poems)}.values())[::-1]  # the first of repeated ones
     titles = [re.sub(r"(又一首|[一二三四五六七八九十百]+首?|其|\s)+$", "", poem.title) for poem in poems]
     keys = [(*poem.lines, (poem.author, title)) for poem, title in zip(poems, titles, strict=True)]
-    groups = {}
-    for poem, family in zip(poems, families(keys), strict=True):
-        groups.setdefault(int(family), []).append(poem)
-    order = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
-    parts, limits = [[] for _ in shares], np.round(np.cumsum(shares) * len(poems))
-    done = 0
-    for family in order:
-        parts[int(np.searchsorted(limits[:-1], done, side="right"))].extend(family)
-        done += len(family)
-    return parts
+    return deal_families(poems, families(keys), np.round(np.cumsum(shares) * len(poems)), seed)
 
 
 def lesson(

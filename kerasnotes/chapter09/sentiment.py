@@ -1,4 +1,4 @@
-"""Recurrent networks read a review word by word, and hardly beat a bag of its words.
+"""Recurrent networks read a review word by word, and do no better here than a bag of its words.
 
 Is a sentence from a film review good or bad? Sentences have different lengths, so they are padded and masked. What the
 reader should see: a network that keeps the order of words and one that throws it away are about as good on ten thousand
@@ -80,7 +80,7 @@ def families(keys):
         keys: For each item, an iterable of hashable keys.
 
     Returns:
-        Array (items,) of family numbers, in the order in which families appear.
+        Array (items,) of family numbers, from 0 on.
     """
     leader, seen = list(range(len(keys))), {}
 
@@ -94,6 +94,34 @@ def families(keys):
         for key in own:
             leader[find(i)] = find(seen.setdefault(key, i))
     return np.unique([find(i) for i in range(len(keys))], return_inverse=True)[1]
+
+
+def deal_families(items, kin, limits, seed=0):
+    """Deal items to parts, family by family in random order, so that no family stands in two parts.
+
+    Args:
+        items: The items, a list.
+        kin: Family number of each item (items,), as `families` gives them.
+        limits: How many items the parts hold up to and with each one: a part is full when that many are dealt. The
+            last part takes what is left.
+        seed: Seed of the order of families.
+
+    Returns:
+        A list of lists of items, one for each limit. The family that fills a part may exceed its limit.
+
+    Raises:
+        ValueError: If items and family numbers do not match, or there is no limit.
+    """
+    if len(items) != len(kin) or len(limits) == 0:
+        raise ValueError(f"items, kin, limits: got {len(items)} items, {len(kin)} numbers and {len(limits)} limits")
+    groups = {}
+    for item, family in zip(items, kin, strict=True):
+        groups.setdefault(int(family), []).append(item)
+    parts, done = [[] for _ in limits], 0
+    for family in np.random.default_rng(seed).permutation(len(groups)):
+        parts[int(np.searchsorted(limits[:-1], done, side="right"))].extend(groups[int(family)])
+        done += len(groups[int(family)])
+    return parts
 
 
 def near_duplicates(sentences, threshold=0.6):

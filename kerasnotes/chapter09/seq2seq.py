@@ -21,7 +21,7 @@ import tensorflow as tf
 from kerasnotes import data, plots, training
 from kerasnotes.chapter08.sequences import Vocabulary, pad
 from kerasnotes.chapter09.lstm_gradient import FastLSTM
-from kerasnotes.chapter09.sentiment import families
+from kerasnotes.chapter09.sentiment import deal_families, families
 
 SMOKE = {"pairs": 200, "longest": 6, "vocabulary": 60, "units": 4, "epochs": 1, "seeds": 1}
 FULL = {"longest": 10, "vocabulary": 3000, "units": 256, "epochs": 12, "seeds": 5}
@@ -236,14 +236,7 @@ def split_pairs(pairs, shares, seed=0):
     for pair in pairs:
         first.setdefault(tuple(map(bare, pair)), pair)
     kin = families([[(0, source), (1, target)] for source, target in first])
-    groups = [[] for _ in range(kin.max() + 1)]
-    for number, pair in zip(kin, first.values(), strict=True):
-        groups[number].append(pair)
-    parts, limits, done = [[] for _ in shares], np.cumsum(shares) * len(first), 0
-    for number in np.random.default_rng(seed).permutation(len(groups)):
-        parts[int(np.searchsorted(limits[:-1], done, side="right"))].extend(groups[number])
-        done += len(groups[number])
-    return parts
+    return deal_families(list(first.values()), kin, np.cumsum(shares) * len(first), seed)
 
 
 def bare(text):
@@ -455,15 +448,12 @@ def _train_all(report, corpus, units, epochs, learning_rate, batch_size, seeds, 
             0.1 * learning_rate, total, 0.05, warmup_target=learning_rate, warmup_steps=total // 8
         )
         model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), _loss())
-        model.optimizer.build(model.trainable_variables)
-        models[context] = model, [variable.numpy() for variable in model.optimizer.variables]
+        models[context] = model, training.restarter(model)
     schedule = [(number, name) for number in range(seeds) for name in VARIANTS]
     for number, name in report.track(schedule, "training"):
         context, side = name.split(",")[0], "reversed" if name.endswith("reversed") else "source"
-        model, fresh = models[context]
-        model.set_weights(_build(corpus, units, context, seed + number).get_weights())
-        for variable, value in zip(model.optimizer.variables, fresh, strict=True):
-            variable.assign(value)
+        model, restart = models[context]
+        restart(_build(corpus, units, context, seed + number).get_weights())
         sets = {}
         for part in ("train", "validation"):
             out = corpus[part]["target_out"]

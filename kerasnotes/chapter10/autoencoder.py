@@ -141,6 +141,21 @@ def principal_angles(a, b):
     return np.degrees(np.where(sines < 0.7, np.arcsin(sines), np.arccos(cosines)))  # whichever is exact there
 
 
+def squared_error(x, rebuilt):
+    """Squared error of images, summed over an image and averaged over images.
+
+    Args:
+        x, rebuilt: Arrays of one shape (samples, …).
+
+    Raises:
+        ValueError: If the shapes differ, or there is no image.
+    """
+    x, rebuilt = np.asarray(x, np.float32), np.asarray(rebuilt, np.float32)
+    if x.shape != rebuilt.shape or x.size == 0 or x.ndim == 0:
+        raise ValueError(f"x, rebuilt: expected images of one shape (samples, …), got {x.shape} and {rebuilt.shape}")
+    return float(np.sum((x - rebuilt) ** 2, dtype=np.float64) / len(x))
+
+
 def lesson(
     report,
     *,
@@ -172,11 +187,6 @@ def lesson(
     _deep(report, x_train, x_test, y_test, components, mean, hidden, epochs, plane_epochs, batch_size, seed)
 
 
-def _error(x, rebuilt):
-    """Squared error, summed over an image and averaged over images."""
-    return float(np.mean(np.sum((x - rebuilt) ** 2, axis=1)))
-
-
 def _train(report, model, x, epochs, batch_size, rate, seed):
     steps = epochs * -(-len(x) // batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -187,10 +197,10 @@ def _train(report, model, x, epochs, batch_size, rate, seed):
 
 
 def _linear(report, x_train, x_test, components, mean, epochs, seed, k=6):
-    pca = _error(x_train, (x_train - mean) @ components[:k].T @ components[:k] + mean)
+    pca = squared_error(x_train, (x_train - mean) @ components[:k].T @ components[:k] + mean)
     model, _, decoder = build_autoencoder(k, seed=seed)
     _train(report, model, x_train, epochs, 512, 0.01, seed)
-    linear = _error(x_train, training.predict(model, x_train))
+    linear = squared_error(x_train, training.predict(model, x_train))
     label = f"a linear autoencoder with {k} units: its error over that of {k} principal components"
     report.at_most(label, got=linear / pca, bound=1.01, trained=True)
     report.at_least("and never below: theirs is the least (Eckart and Young)", got=linear / pca, bound=1 - 1e-6)
@@ -233,11 +243,11 @@ def _tied(report, x_test, hidden, seed):
 def _deep(report, x_train, x_test, y_test, components, mean, hidden, epochs, plane_epochs, batch_size, seed):
     pca_codes = (x_test - mean) @ components.T
     pca_rebuilt = pca_codes @ components + mean
-    pca = _error(x_test, pca_rebuilt)
+    pca = squared_error(x_test, pca_rebuilt)
     model, _, _ = build_autoencoder(30, hidden, seed=seed)
     _train(report, model, x_train, epochs, batch_size, 2e-3, seed)
     rebuilt = training.predict(model, x_test)
-    deep = _error(x_test, rebuilt)
+    deep = squared_error(x_test, rebuilt)
     shape = "-".join(map(str, (784, *hidden, 30)))
     if len(x_train) == 60000:
         label = "30 principal components: squared error a test image, published 13.87"

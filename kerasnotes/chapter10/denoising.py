@@ -1,8 +1,8 @@
 """A denoising autoencoder learns where images lie, so that it can bring spoiled ones back.
 
 It sees a spoiled image and is asked for the clean one. What the reader should see: noise and missing blocks are mended
-far better than by leaving them or by filling in the mean; the same network, trained to copy clean images, has learnt to
-copy the damage as well.
+far better than by leaving them or by filling in the mean; the same network, trained to copy clean images, removes less
+of the noise and leaves the holes.
 
 Notes: chapter 10, "Denoising autoencoder" (去噪自编码器).
 Source: Vincent et al. 2008, Extracting and composing robust features with denoising autoencoders, ICML.
@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from kerasnotes import data, plots, training
+from kerasnotes.chapter10.autoencoder import squared_error
 
 SMOKE = {"images": 256, "epochs": 1, "hidden": 8, "seeds": 1}
 FULL = {"epochs": 40, "seeds": 5}
@@ -66,21 +67,6 @@ def remove_block(x, size, seed=0, fill=0.0):
     in_rows, in_columns = (rows >= top) & (rows < top + size), (columns >= left) & (columns < left + size)
     missing = in_rows[:, :, None] & in_columns[:, None, :]
     return np.where(missing, np.float32(fill), x), missing
-
-
-def squared_error(x, rebuilt):
-    """Squared error of images, summed over an image and averaged over images.
-
-    Args:
-        x, rebuilt: Arrays of one shape (samples, …).
-
-    Raises:
-        ValueError: If the shapes differ.
-    """
-    x, rebuilt = _checked("x", x), _checked("rebuilt", rebuilt)
-    if x.shape != rebuilt.shape:
-        raise ValueError(f"x, rebuilt: expected one shape, got {x.shape} and {rebuilt.shape}")
-    return float(np.sum((x - rebuilt) ** 2, dtype=np.float64) / len(x))
 
 
 def _checked(name, x):
