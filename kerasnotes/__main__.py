@@ -1,8 +1,9 @@
-"""python -m kerasnotes: contents, show, snippet, doctor, and any chapter by its name."""
+"""python -m kerasnotes: contents, show, snippet, doctor, site, and any chapter by its name."""
 
 import argparse
 import contextlib
 import sys
+from pathlib import Path
 
 from rich.console import Console
 
@@ -55,6 +56,17 @@ def _parser():
     add.set_defaults(command=_snippet)
     add = commands.add_parser("doctor", help="check versions, devices, memory and data files")
     add.set_defaults(command=_doctor)
+    add = commands.add_parser(
+        "site",
+        help="build the site from pages, lessons and the last run's reports",
+        description="Make HTML of the pages to read, the lessons and the reports of the last run; no lesson is run.",
+        epilog='needs pip install -e ".[docs]", and the reports that python -m kerasnotes.chapterNN leaves',
+    )
+    add.add_argument(
+        "--results", type=Path, default=Path("out"), metavar="DIR", help="folder with reports (default out)"
+    )
+    add.add_argument("--out", type=Path, metavar="DIR", help="folder for the site (default site in the results)")
+    add.set_defaults(command=_site)
     return parser
 
 
@@ -83,6 +95,12 @@ def _doctor(options, console):
     from kerasnotes.course import doctor
 
     return doctor.main(console)
+
+
+def _site(options, console):
+    from kerasnotes.course import site
+
+    return site.main(options, console)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,7 @@
+"""Chapter 01 · Introduction: tensors and tools · 引言.
+
+The objects that every later chapter uses, for readers who come from NumPy or PyTorch: tensors, gradients, batches and
+devices.
+"""
+
+LESSONS = ("tensors", "autodiff", "pipelines", "devices")

@@ -1,0 +1,7 @@
+"""Chapter 16 · Summary · 总结.
+
+The whole course on one page: what every chapter checked, where the notes had to be corrected, and what has become of
+the calls that the course documents.
+"""
+
+LESSONS = ("summary",)

@@ -1,0 +1,280 @@
+"""Builds the site: pages of reading, lessons with their code, and the results of the last run. It runs no lesson.
+
+The pages in `chapters/` are copied, a page for every lesson and the indexes are written, and Sphinx makes HTML of them.
+What a page includes by name comes from `site_directives.py`. A name, link or result that is not there fails the build.
+"""
+
+import importlib.util
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from kerasnotes import __version__
+from kerasnotes.course import catalog, store
+
+PAGES = catalog.PACKAGE.parent / "chapters"
+NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_copybutton", "nbformat")
+EXTENSIONS = ["myst_parser", "sphinx_copybutton", "sphinx-mathjax-offline", "kerasnotes.course.site_directives"]
+FAVICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#006ba4"/>'
+    '<path d="M4 12V4m7 0-6 4 6 4" fill="none" stroke="#fff" stroke-width="2"/></svg>'
+)
+GALLERY = ()  # (lesson, beginning of a figure's title, caption): the figures of the front page
+
+
+class SiteError(catalog.UsageError):
+    """The site cannot be built; the message names the pages and what they lack."""
+
+
+def main(options, console):
+    """Build the site as the command line asks. Returns the exit code."""
+    out = options.out or options.results / "site"
+    try:
+        build(PAGES, options.results, out, say=lambda text: console.print(text, style="dim"))
+    except SiteError as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        return 1
+    console.print(f"the site: {out / 'index.html'}")
+    return 0
+
+
+def build(pages, results, out, *, chapters=None, say=lambda text: None):
+    """Build the site.
+
+    Args:
+        pages: Folder with the pages `chapterNN.md`.
+        results: Folder with reports, as `--out` of a run leaves them.
+        out: Folder for the site; it is replaced as a whole when the build succeeds.
+        chapters: The chapters to show; all that there are by default.
+        say: Called with a line of text about what is done.
+
+    Raises:
+        SiteError: If a package, a page or a result is missing, or a page names what does not exist.
+    """
+    lacking = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise SiteError(f'the site needs {", ".join(lacking)}: pip install -e ".[docs]"')
+    pages, results, out = Path(pages), Path(results), Path(out)
+    if not pages.is_dir():
+        raise SiteError(f"no pages in {pages}: the site is built in a clone of the project, where chapters/ is")
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "objects.inv").exists())):
+        raise SiteError(f"--out: {out} holds something else than a site; choose another folder")
+    chapters = tuple(catalog.chapters() if chapters is None else chapters)
+    reports = _reports(chapters, results)
+    missing = [f"{chapter.name}.md" for chapter in chapters if not (pages / f"{chapter.name}.md").is_file()]
+    if missing:
+        raise SiteError(f"{pages}: expected a page for every chapter, missing {', '.join(missing)}")
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "source", Path(folder) / "site"
+        say(f"writing {len(chapters)} chapters, {len(reports)} lessons …")
+        _write_sources(source, pages, chapters, reports, results)
+        say("Sphinx turns them into HTML …")
+        _run_sphinx(source, target, Path(folder) / "doctrees", reports)
+        if out.exists():
+            shutil.rmtree(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(target, out)
+
+
+def _reports(chapters, results):
+    """`{lesson's full name: report}`; raises if one is missing."""
+    reports, missing = {}, {}
+    for chapter in chapters:
+        for lesson in chapter.lessons:
+            stored = store.load(results / chapter.name / lesson.name)
+            if stored is None:
+                missing.setdefault(chapter.name, []).append(lesson.name)
+            else:
+                reports[lesson.full_name] = stored[0]
+    if missing:
+        lines = [f"page {name}: no results of {', '.join(names)} in {results}" for name, names in missing.items()]
+        commands = [f"python -m kerasnotes.{name} --out {results} --resume" for name in missing]
+        raise SiteError("\n".join([*lines, "These commands make them:", *commands]))
+    return reports
+
+
+# --- the sources that Sphinx reads -----------------------------------------------------------------------------------
+
+
+def _write_sources(source, pages, chapters, reports, results):
+    for chapter in chapters:
+        text = (pages / f"{chapter.name}.md").read_text(encoding="utf-8")
+        text = re.sub(r"^:(title|labels): *", "", text, flags=re.M)  # to directives these are content, not options
+        lessons = "\n".join(f"../lessons/{lesson.full_name}" for lesson in chapter.lessons)
+        text += f"\n```{{toctree}}\n:hidden:\n\n{lessons}\n```\n"
+        _write(source / "chapters" / f"{chapter.name}.md", text)
+        for lesson in chapter.lessons:
+            _write(source / "lessons" / f"{lesson.full_name}.md", _lesson_page(lesson, reports[lesson.full_name]))
+            _write(source / "downloads" / f"{lesson.full_name}.py", lesson.source)
+            _write(source / "downloads" / f"{lesson.full_name}.ipynb", _notebook_text(lesson))
+            for record in reports[lesson.full_name]["records"]:
+                if record["kind"] == "figure":
+                    target = source / "figures" / lesson.full_name / record["file"]
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(results / chapter.name / lesson.name / record["file"], target)
+    _write(source / "index.md", _front_page(chapters, reports))
+    _write(source / "names.md", "# All public names\n\n```{all-names}\n```\n")
+    _write(source / "corrections.md", "# Corrections to the course's notes\n\n```{all-corrections}\n```\n")
+    _write(source / "apis.md", "# Calls that the course documents\n\n```{all-apis}\n```\n")
+    _write(source / "_static" / "favicon.svg", FAVICON)
+    shutil.copyfile(Path(__file__).with_name("site.css"), source / "_static" / "site.css")
+
+
+def _notebook_text(lesson):
+    from kerasnotes.course import notebook
+
+    return notebook.as_text(lesson)
+
+
+def _write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _front_page(chapters, reports):
+    checks = sum(report["counts"]["passed"] for report in reports.values())
+    lines = [
+        "# kerasnotes",
+        "",
+        "Deep-learning notes that you can run, check and copy: the companion of a course on Keras and TensorFlow.",
+        f"{len(reports)} lessons measure what the course says; {checks:,} checks hold in the run that is shown here.",
+        "",
+        "Read a chapter, look at what its lessons measured, copy a listing and run it: each is a whole program.",
+        "",
+        "```{gallery}\n```",
+        "",
+        "```{toctree}",
+        ":caption: Chapters",
+        ":maxdepth: 1",
+        "",
+        *(f"chapters/{chapter.name}" for chapter in chapters),
+        "```",
+        "",
+        "```{toctree}",
+        ":caption: Indexes",
+        ":maxdepth: 1",
+        "",
+        "names",
+        "apis",
+        "corrections",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _lesson_page(lesson, report):
+    point, _, rest = report_docstring(lesson)
+    command = f"python -m kerasnotes.{lesson.chapter} {lesson.name}"
+    lines = [
+        f"# {lesson.full_name}",
+        "",
+        f"**{_escape(point)}**",
+        "",
+        *(_escape(rest).split("\n")),
+        "",
+        f"Chapter: {{doc}}`../chapters/{lesson.chapter}`. Download: "
+        f"{{download}}`{lesson.name}.py <../downloads/{lesson.full_name}.py>`, "
+        f"{{download}}`{lesson.name}.ipynb <../downloads/{lesson.full_name}.ipynb>`. Run it:",
+        "",
+        f"```console\n{command}\n```",
+        "",
+        "## Settings",
+        "",
+        f"```{{settings}} {lesson.full_name}\n```",
+        "",
+        "## Results",
+        "",
+        f"```{{results}} {lesson.full_name}\n```",
+        "",
+        "## Listings",
+        "",
+        "Each listing is a program of its own: it holds what the named function or class needs.",
+        "",
+    ]
+    for name in lesson.public_names:
+        lines += [
+            f"({label(lesson, name)})=",
+            f"### `{name}`",
+            "",
+            f"```{{listing}} {lesson.full_name}.{name}\n```",
+            "",
+        ]
+    lines += ["## The whole lesson", "", f"```{{whole-lesson}} {lesson.full_name}\n```", ""]
+    return "\n".join(lines)
+
+
+def report_docstring(lesson):
+    """`(point, blank, rest)` of the lesson's docstring, with line breaks kept where a new field begins."""
+    import ast
+
+    point, blank, rest = (ast.get_docstring(lesson.tree) or "").partition("\n")
+    return point, blank, re.sub(r"\n(Notes|Source):", r"\n\n\1:", rest).strip()
+
+
+def _escape(text):
+    """Plain text as Markdown that shows it unchanged; `code` stays code."""
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"([\\*_\[\]<>$#|{}])", r"\\\1", part) for part in parts[::2]]
+    return "`".join(parts)
+
+
+def label(lesson, name):
+    """The link target of a public name: lower case, as Sphinx compares them, and still unique within the lesson."""
+    twins = [other for other in lesson.public_names if other.lower() == name.lower()]
+    number = twins.index(name)
+    return f"{lesson.full_name}.{name}".lower() + (f"-{number + 1}" if number else "")
+
+
+def _run_sphinx(source, target, doctrees, reports):
+    from io import StringIO
+
+    from docutils.utils import SystemMessage
+    from sphinx.application import Sphinx
+    from sphinx.errors import SphinxError
+
+    warnings = StringIO()
+    settings = {
+        "project": "kerasnotes",
+        "author": "The kerasnotes authors",
+        "version": __version__,
+        "release": __version__,
+        "html_title": "kerasnotes",
+        "extensions": EXTENSIONS,
+        "html_theme": "furo",
+        "html_static_path": ["_static"],
+        "html_css_files": ["site.css"],
+        "html_favicon": "_static/favicon.svg",
+        "html_show_sphinx": False,
+        "html_show_copyright": False,
+        "html_copy_source": False,
+        "html_show_sourcelink": False,
+        "myst_enable_extensions": ["dollarmath", "amsmath"],
+        "myst_heading_anchors": 2,
+        "nitpicky": True,
+        "pygments_style": "friendly",
+        "kerasnotes_reports": reports,
+        "exclude_patterns": ["downloads"],
+        "suppress_warnings": ["config.cache"],
+    }
+    try:
+        app = Sphinx(
+            srcdir=source, confdir=None, outdir=target, doctreedir=doctrees, buildername="html",
+            confoverrides=settings, status=None, warning=warnings, freshenv=True,
+        )  # fmt: skip
+        app.build()
+    except (SphinxError, SystemMessage) as error:
+        raise SiteError(f"Sphinx: {error}\n{warnings.getvalue()}") from error
+    text = re.sub(r"\x1b\[[0-9;]*m", "", warnings.getvalue()).replace(str(source) + "/", "")
+    if app.statuscode or text.strip():
+        raise SiteError(f"these pages are wrong:\n{text.strip()}")
+
+
+def api_rows():
+    """The rows of chapter 16's table of calls, or an empty list where the course has no chapter 16."""
+    from kerasnotes.chapter16.summary import api_table
+    from kerasnotes.course.run import import_tensorflow
+
+    import_tensorflow()
+    return api_table()

@@ -1,0 +1,299 @@
+"""The site: what pages include by name, what is refused, and how it behaves in a real browser."""
+
+import functools
+import http.server
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from kerasnotes.course import catalog, store
+from kerasnotes.course import site as builder
+from kerasnotes.course.run import effective_settings, run_lesson
+
+if lacking := [name for name in builder.NEEDED if importlib.util.find_spec(name) is None]:
+    pytest.skip(f'the site needs {", ".join(lacking)}: pip install -e ".[docs]"', allow_module_level=True)
+pytestmark = pytest.mark.xdist_group("site")
+
+WHOLE_SITE = catalog.PACKAGE.parent / "out" / "site"
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+                  "--disable-background-networking", "--disable-component-update"]  # fmt: skip
+PAGE = """# Chapter 08 · Recurrent neural networks · 循环神经网络
+
+How long is a gradient? $\\lVert g\\rVert = \\sqrt{\\sum_i g_i^2}$. See {lesson}`chapter08.clipping` and
+{name}`chapter08.clipping.cosine`; (3, 4) and (12) have norm {measured}`chapter08.clipping: gradients (3, 4) and (12)`.
+
+$$g \\leftarrow g \\cdot \\frac{c}{\\max(c, \\lVert g\\rVert)}$$
+
+```{listing} chapter08.clipping.clip_by_global_norm
+```
+
+```{result-figure} chapter08.clipping
+:title: Clipping by global norm
+```
+
+```{result-checks} chapter08.clipping
+:labels: clipped at 6.5
+  by global norm
+```
+
+```{result-table} chapter08.clipping
+:title: step of the last state
+```
+"""
+
+
+@pytest.fixture(scope="module")
+def chapter(tmp_path_factory):
+    """Chapter 08 with one lesson only, so that the site is small."""
+    folder = tmp_path_factory.mktemp("package") / "chapter08"
+    folder.mkdir()
+    whole = catalog.find_chapter("chapter08")
+    text = (whole.path / "__init__.py").read_text(encoding="utf-8").partition("LESSONS")[0]
+    (folder / "__init__.py").write_text(text + 'LESSONS = ("clipping",)\n', encoding="utf-8")
+    shutil.copy(whole.path / "clipping.py", folder)
+    return catalog.Chapter("chapter08", folder)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    lesson = catalog.find_lesson("chapter08.clipping")
+    report, images = run_lesson(lesson, effective_settings(lesson, "smoke", 0), scale="smoke", seed=0)
+    store.save(folder / "chapter08" / "clipping", report, images)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, chapter, results):
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "chapter08.md").write_text(PAGE, encoding="utf-8")
+    builder.build(folder, results, folder / "site", chapters=[chapter])
+    return folder / "site"
+
+
+def text_of(site, name):
+    return (site / name).read_text(encoding="utf-8")
+
+
+def test_a_page_shows_what_it_names(site):
+    page = text_of(site, "chapters/chapter08.html")
+    assert "clip_by_global_norm</span>" in page
+    assert '<strong class="measured">13</strong>' in page
+    assert "clipped at 6.5, all are halved" in page
+    assert "by global norm, the cosine with the gradient is 1" in page
+    assert "zero gradients stay zero" not in page  # a check that the page does not choose
+    assert 'alt="Left: a gradient (1, 8)' in page
+    assert "less depth: four inputs a step" in page
+    assert 'href="../lessons/chapter08.clipping.html#chapter08-clipping-cosine"' in page
+
+
+def test_a_lesson_page_holds_the_whole_report_and_both_downloads(site, results):
+    page = text_of(site, "lessons/chapter08.clipping.html")
+    report, images = store.load(results / "chapter08" / "clipping")
+    assert page.count("✓") == report["counts"]["passed"]
+    assert "remedies for fading gradients" in page
+    assert page.count("<img") == len(images)
+    for ending in ("py", "ipynb"):
+        (found,) = site.glob(f"_downloads/*/chapter08.clipping.{ending}")
+        assert found.name in page
+    assert "--sequence-length" in page
+
+
+def test_indexes_name_everything(site):
+    names = text_of(site, "names.html")
+    assert all(name in names for name in catalog.find_lesson("chapter08.clipping").public_names)
+    assert "A higher learning rate helps" in text_of(site, "corrections.html")
+    assert "tf.keras.losses.mean_squared_error" in text_of(site, "apis.html")
+
+
+def test_nothing_points_to_another_host(site):
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert '<script src="http' not in text
+        assert 'stylesheet" href="http' not in text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("```{listing} chapter08.clipping.clip_by_nrom\n```", "Did you mean clip_by_norm"),
+        ("```{listing} chapter08.cliping.cosine\n```", "Did you mean clipping"),
+        ("```{result-figure} chapter08.clipping\n:title: no such figure\n```", "no figure begins with"),
+        ("```{result-figure} chapter08.bptt\n:title: x\n```", "no results"),
+        ("```{result-checks} chapter08.clipping\n:labels: no such label\n```", "no check begins with"),
+        ("{measured}`chapter08.clipping: by`", "is the beginning of"),
+        ("{measured}`chapter08.clipping: zero gradients stay zero`", "not about one number"),
+        ("{name}`chapter08.clipping.nothing`", "no public"),
+        ("{lesson}`chapter08.nothing`", "no lesson"),
+        ("[a page](nowhere.md)", "nowhere.md"),
+        ("{doc}`nowhere`", "nowhere"),
+    ],
+)  # fmt: skip
+def test_what_does_not_exist_fails_with_the_name_of_the_page(tmp_path, chapter, results, monkeypatch, wrong, message):
+    monkeypatch.setattr("kerasnotes.course.site_directives.api_rows", list)  # the table of calls is not at stake
+    (tmp_path / "chapter08.md").write_text(f"# Chapter 08\n\n{wrong}\n", encoding="utf-8")
+    with pytest.raises(builder.SiteError, match=r"(?s)chapters/chapter08.md:3.*" + message.replace(".", r"\.")):
+        builder.build(tmp_path, results, tmp_path / "site", chapters=[chapter])
+    assert not (tmp_path / "site").exists()
+
+
+def test_missing_results_and_pages_are_named(tmp_path, chapter, results):
+    (tmp_path / "pages").mkdir()
+    with pytest.raises(builder.SiteError, match="page chapter08: no results of clipping"):
+        builder.build(tmp_path / "pages", tmp_path, tmp_path / "site", chapters=[chapter])
+    with pytest.raises(builder.SiteError, match=r"missing chapter08\.md"):
+        builder.build(tmp_path / "pages", results, tmp_path / "site", chapters=[chapter])
+    with pytest.raises(builder.SiteError, match="no pages in"):
+        builder.build(tmp_path / "none", results, tmp_path / "site", chapters=[chapter])
+
+
+def test_another_folder_is_not_overwritten(tmp_path, chapter, results):
+    (tmp_path / "chapter08.md").write_text(PAGE, encoding="utf-8")
+    with pytest.raises(builder.SiteError, match="something else than a site"):
+        builder.build(tmp_path, results, tmp_path, chapters=[chapter])
+
+
+def test_the_command_says_what_is_missing(tmp_path):
+    command = [sys.executable, "-m", "kerasnotes", "site", "--results", str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "no results of" in run.stdout
+    assert "python -m kerasnotes.chapter08" in run.stdout
+
+
+# --- in a browser ----------------------------------------------------------------------------------------------------
+
+
+def chromium():
+    """The path of a Chromium; where there is none and Debian's packages can be installed, installs it."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None and shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
+        for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "chromium"]):
+            subprocess.run(command, capture_output=True, check=False, timeout=300)
+        found = shutil.which("chromium")
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason='the browser tests need pip install -e ".[browser]"')
+    path = chromium()
+    if path is None:
+        pytest.skip("the browser tests need Chromium, which is neither here nor can be installed")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield opened
+        opened.close()
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=site))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture
+def open_page(browser):
+    """`open_page(url, width)`; whatever the pages complain of fails the test at its end."""
+    problems, contexts = [], []
+
+    def opened(url, width=1280, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: message.type in ("error", "warning") and problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("requestfailed", lambda request: problems.append(request.url))
+        page.goto(url)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not problems
+
+
+def test_search_finds_a_lesson(open_page, address):
+    page = open_page(address)
+    page.fill("input[name=q]", "global norm")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#search-results li a")
+    found = page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.href)")
+    assert any("lessons/chapter08.clipping.html" in link for link in found)
+
+
+def test_the_copy_button_copies_a_program_that_runs(open_page, address, tmp_path):
+    page = open_page(address + "chapters/chapter08.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.hover("div.highlight")
+    page.click("button.copybtn")
+    page.wait_for_timeout(300)
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("# chapter08.clipping.clip_by_global_norm")
+    program = copied + "\nprint(float(clip_by_global_norm([tf.constant([3.0, 4.0]), tf.constant([12.0])], 6.5)[1]))\n"
+    (tmp_path / "mine.py").write_text(program, encoding="utf-8")
+    run = subprocess.run([sys.executable, "-I", "mine.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "13.0", run.stderr[-2000:]
+
+
+def test_formulas_are_set(open_page, address):
+    page = open_page(address + "chapters/chapter08.html")
+    page.wait_for_selector("mjx-container")
+    assert page.locator("mjx-container").count() == 2
+    assert page.locator("mjx-merror").count() == 0
+
+
+def assert_no_horizontal_scroll(page):
+    page.wait_for_timeout(100)
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, f"{page.url} is {wide} px wider than the window"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wider_than_a_phone(open_page, address, site, scheme):
+    page = open_page(address, width=380, scheme=scheme)
+    backgrounds = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (backgrounds == "rgb(255, 255, 255)") == (scheme == "light")
+    for path in sorted(site.rglob("*.html")):
+        page.goto(address + path.relative_to(site).as_posix())
+        assert_no_horizontal_scroll(page)
+
+
+def test_every_figure_has_a_description(open_page, address):
+    page = open_page(address + "lessons/chapter08.clipping.html")
+    described = page.eval_on_selector_all("article img", "images => images.map(image => image.alt.length > 20)")
+    assert described
+    assert all(described)
+
+
+@pytest.mark.skipif(not (WHOLE_SITE / "index.html").is_file(), reason="no whole site: python -m kerasnotes site")
+def test_the_whole_site_fits_a_phone_and_sets_its_formulas(open_page):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=WHOLE_SITE))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/"
+    page = open_page(address, width=380)
+    pages = [path for path in sorted(WHOLE_SITE.rglob("*.html")) if "_static" not in path.parts]
+    assert len(pages) > 50
+    for path in pages:
+        page.goto(address + path.relative_to(WHOLE_SITE).as_posix())
+        if "chapters" in path.parts:
+            page.wait_for_function("window.MathJax && MathJax.startup && MathJax.startup.promise !== undefined")
+            page.evaluate("MathJax.startup.promise.then(() => true)")
+            assert page.locator("mjx-merror").count() == 0, path
+        assert_no_horizontal_scroll(page)
+        missing = page.eval_on_selector_all("article img", "images => images.filter(image => !image.alt).length")
+        assert missing == 0, path
+    server.shutdown()
