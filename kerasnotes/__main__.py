@@ -33,6 +33,8 @@ def main(argv=None):
 
 
 def _parser():
+    from kerasnotes.course import sweep
+
     parser = argparse.ArgumentParser(
         prog="python -m kerasnotes",
         description="Deep-learning notes that you can run, check and copy. Without a command: the contents.",
@@ -67,6 +69,7 @@ def _parser():
     )
     add.add_argument("--out", type=Path, metavar="DIR", help="folder for the site (default site in the results)")
     add.set_defaults(command=_site)
+    sweep.new_parser(commands)
     return parser
 
 

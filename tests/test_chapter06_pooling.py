@@ -159,7 +159,7 @@ def test_errors():
     with pytest.raises(ValueError, match=r"size: expected a window that fits into \(4, 4\)"):
         max_pool2d(PICTURE, 5)
     for bad in ("half", None, 1, ((2, 0), (0, 0)), ((-1, 0), (0, 0)), ((0.5, 0), (0, 0))):
-        with pytest.raises(ValueError, match="padding: expected 'VALID', 'SAME' or (two )?pairs"):
+        with pytest.raises(ValueError, match=r"padding: expected 'VALID', 'SAME' or (two )?pairs"):
             max_pool2d(PICTURE, 2, padding=bad)
     for bad in (0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="p: expected a positive number"):

@@ -176,6 +176,24 @@ def chapter_html(titles, about, reports):
     return _page(f"{titles[0]} · {titles[1]}", f'<main class="kn">{body}</main>')
 
 
+def tables_html(title, about, sections, images):
+    """A self-contained page of tables and figures.
+
+    Args:
+        title: The page's heading.
+        about: One paragraph of text.
+        sections: List of `(heading, columns, rows)`, rows of texts.
+        images: `{file name: PNG bytes}`, shown at the end.
+    """
+    body = f'<h1>{_e(title)}</h1><p class="sub">{_e(about)}</p>'
+    for heading, columns, rows in sections:
+        body += f"<h2>{_e(heading)}</h2>" + _rows_html(map(_e, columns), ([_e(cell) for cell in row] for row in rows))
+    for name, image in images.items():
+        source = "data:image/png;base64," + base64.b64encode(image).decode("ascii")
+        body += f'<figure><img src="{source}" alt="{_e(name)}"></figure>'
+    return _page(title, f'<main class="kn">{body}</main>')
+
+
 def _page(title, body):
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

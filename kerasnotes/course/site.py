@@ -20,7 +20,28 @@ FAVICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#006ba4"/>'
     '<path d="M4 12V4m7 0-6 4 6 4" fill="none" stroke="#fff" stroke-width="2"/></svg>'
 )
-GALLERY = ()  # (lesson, beginning of a figure's title, caption): the figures of the front page
+GALLERY = (  # lesson, beginning of a figure's title, caption: the figures of the front page and of the README
+    ("chapter03.optimizers", "Adaptive methods", "Adaptive steps straighten a valley, if it lies along an axis"),
+    (
+        "chapter05.capacity",
+        "Training error cannot tell",
+        "Training error cannot tell too large a model from the right one",
+    ),
+    ("chapter06.convolution", "Three filters of nine weights", "Nine weights find the edges of a picture"),
+    ("chapter07.resnet", "Depth makes plain", "Depth makes plain networks worse, and residual ones not"),
+    (
+        "chapter08.clipping",
+        "Clipping by global norm",
+        "Clipped by global norm, a gradient keeps its direction and the run",
+    ),
+    ("chapter08.memory_span", "How far back", "How far back a simple cell remembers"),
+    ("chapter09.lstm", "gates over a sentence", "A cell state that is emptied at quotation marks and held in between"),
+    ("chapter10.vae", "digits from codes", "A variational autoencoder draws digits over the plane of its codes"),
+    ("chapter11.divergences", "Three distances", "Two hills slide apart: one distance still has a slope"),
+    ("chapter11.mode_collapse", "Samples on the way", "Modes kept and modes lost on a ring of eight"),
+    ("chapter12.q_learning", "two paths along the cliff", "The shortest path, and the one that allows for slips"),
+    ("chapter12.policy_gradient", "a pole before and after", "A pole before and after learning"),
+)
 
 
 class SiteError(catalog.UsageError):
