@@ -1,5 +1,6 @@
 """What is built and installed: the wheel holds every lesson and all data, and the declared facts are true."""
 
+import ast
 import configparser
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import kerasnotes
 from kerasnotes import data
 from kerasnotes.course import catalog, doctor
+from kerasnotes.course.site import GALLERY
 
 ROOT = catalog.PACKAGE.parent
 CONFIG = configparser.ConfigParser()
@@ -80,3 +82,21 @@ def test_the_readme_prints_the_commands_that_ci_runs():
     assert "pip install -e . && python -m kerasnotes.chapter08" in readme
     assert 'pip install -e ".[test]" && python -m pytest' in readme
     assert 'pip install -e ".[test]" && python -m pytest' in script
+
+
+def test_every_chapter_has_a_page_to_read():
+    expected = {f"{chapter.name}.md" for chapter in catalog.chapters()}
+    assert {path.name for path in (ROOT / "chapters").glob("chapter*.md")} == expected
+
+
+def test_the_readme_lists_every_correction_and_twelve_figures():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\", "")  # without what Markdown escapes
+    for chapter in catalog.chapters():
+        for lesson in chapter.lessons:
+            for node in ast.walk(lesson.tree):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "report.correction":
+                    assert f"{lesson.full_name}: {ast.literal_eval(node.args[0])}" in readme
+    for name, _, caption in GALLERY:
+        (image,) = (ROOT / "chapters" / "images").glob(f"{name}.*")
+        assert f"![{caption}](chapters/images/{image.name})](kerasnotes/{name.replace('.', '/')}.py)" in readme
+    assert len(GALLERY) == 12

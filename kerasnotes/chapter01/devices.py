@@ -190,13 +190,13 @@ def _rates(report, devices, sizes, repeats, tile, cores, seed):
                          100 * tiled_share])  # fmt: skip
     # Each entry is a sum of positive numbers: rounding to float32 moves it by less than size · 2⁻²⁴, each way.
     report.at_most("tiles give the same product: largest relative difference", errors, bound=2 * max(sizes) * 2.0**-24)
-    columns = ["size", "million operations", "ms whole", "whole, GFLOP in a second (from seconds)",
-               "whole, % of processor time in the calling thread (from seconds)", "ms in tiles",
-               "tiles, GFLOP in a second (from seconds)",
-               "tiles, % of processor time in the calling thread (from seconds)"]  # fmt: skip
+    columns = ["size", "million operations", "ms whole", "whole, GFLOP a second",
+               "whole, % of the seconds in the calling thread", "ms in tiles",
+               "tiles, GFLOP a second",
+               "tiles, % of the seconds in the calling thread"]  # fmt: skip
     report.table(f"float32 products on the processor; tiles of {tile}", columns, rows)
     rows = [[name, sizes[-1], throughput(name, sizes[-1], repeats) / 1e9] for name in devices]
-    report.table("fastest product of each device", ["device", "size", "GFLOP in a second (from seconds)"], rows)
+    report.table("fastest product of each device", ["device", "size", "GFLOP a second"], rows)
     report.note(
         "The number of threads cannot be changed in a process that has computed, and tf.data's "
         "max_intra_op_parallelism and private_threadpool_size do not bind matrix products. So one thread is had "

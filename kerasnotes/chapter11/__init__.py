@@ -1,0 +1,7 @@
+"""Chapter 11 · Generative adversarial networks · 生成对抗网络.
+
+Two networks learn from each other: one draws, the other tells drawn from real. What distance between distributions
+that game measures, why it fails when they do not meet, and how the Wasserstein distance mends it.
+"""
+
+LESSONS = ("divergences", "gan", "scores", "dcgan", "wgan", "wgan_gp", "mode_collapse")

@@ -1,0 +1,216 @@
+"""SARSA: one update, single runs in gymnasium, batches of them, and paths."""
+
+import gymnasium
+import numpy as np
+import pytest
+
+from kerasnotes.chapter12.sarsa import (
+    TableWalks,
+    batched_sarsa,
+    check_settings,
+    epsilon_greedy_actions,
+    greedy_path,
+    sarsa,
+    sarsa_update,
+)
+
+
+class Corridor(gymnasium.Env):
+    """Three cells; action 1 goes right, action 0 stays. Each step costs 1, and the last cell is the end."""
+
+    observation_space = gymnasium.spaces.Discrete(3)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.cell = 0
+        return 0, {}
+
+    def step(self, action):
+        self.cell += action
+        return self.cell, -1.0, self.cell == 2, False, {}
+
+
+def settings_for(env, **changes):
+    limit = env.spec.max_episode_steps or 10_000
+    settings = {"episodes": 25, "learning_rate": 0.5, "discount": 0.9, "epsilon": 0.2, **changes}
+    return settings, {**settings, "max_steps": settings.get("max_steps", limit)}
+
+
+def test_updates_by_hand():
+    q = np.array([[1.0, 2.0], [4.0, 8.0]])
+    assert sarsa_update(q, 0, 1, 3.0, 1, 0, False, 0.5, 0.9) is q
+    assert q[0, 1] == pytest.approx(2 + 0.5 * (3 + 0.9 * 4 - 2))
+    sarsa_update(q, 1, 1, -4.0, 0, 0, True, 0.25, 0.9)
+    np.testing.assert_allclose(q, [[1.0, 4.3], [4.0, 5.0]])
+    sarsa_update(q, 1, 0, 1.0, 1, 0, False, 1.0, 1.0)  # the pair that follows may be the pair itself
+    assert q[1, 0] == 5.0
+
+
+def test_greedy_choices_take_the_best_and_break_ties_evenly():
+    rng = np.random.default_rng(1)
+    values = np.repeat([[1.0], [3.0], [3.0], [-5.0]], 40_000, axis=1)
+    counts = np.bincount(epsilon_greedy_actions(values, 0.0, *rng.random((2, 40_000))), minlength=4)
+    assert counts[[0, 3]].sum() == 0
+    assert counts[1] == pytest.approx(20_000, abs=4 * 100)
+    assert epsilon_greedy_actions([1.0, 3.0, 2.0], 0.0, 0.0, 0.999) == 1
+
+
+def test_exploring_takes_every_action_alike():
+    rng, n = np.random.default_rng(2), 80_000
+    actions = epsilon_greedy_actions(np.repeat([[0.0], [0.0], [1.0], [0.0]], n, axis=1), 0.4, *rng.random((2, n)))
+    shares = np.bincount(actions, minlength=4) / n
+    np.testing.assert_allclose(shares, [0.1, 0.1, 0.7, 0.1], atol=4 * np.sqrt(0.25 / n))
+
+
+def test_one_choice_and_many_choices_agree():
+    rng = np.random.default_rng(3)
+    values, (explore, choice) = rng.integers(0, 2, (4, 50)) * 1.0, rng.random((2, 50))
+    many = epsilon_greedy_actions(values, 0.3, explore, choice)
+    one = [epsilon_greedy_actions(values[:, i], 0.3, explore[i], choice[i]) for i in range(50)]
+    np.testing.assert_array_equal(many, one)
+
+
+@pytest.mark.parametrize("name", ["CliffWalking-v1", "FrozenLake-v1", "FrozenLake8x8-v1", "CliffWalkingSlippery-v1"])
+@pytest.mark.parametrize("rate", [0.5, lambda visits: 8 / (7 + visits)])
+def test_a_batch_gives_what_single_runs_in_gymnasium_give(name, rate):
+    env = gymnasium.make(name)
+    one, many = settings_for(env, learning_rate=rate, max_steps=60)
+    batch = batched_sarsa(env.unwrapped.P, env.unwrapped.initial_state_distrib, seeds=[5, 0, 123], **many)
+    assert batch.values.shape == batch.visits.shape
+    for number, seed in enumerate([5, 0, 123]):
+        single = sarsa(env, seed=seed, **one)
+        np.testing.assert_allclose(batch.values[number], single.values, rtol=0, atol=1e-12)
+        np.testing.assert_array_equal(batch.returns[number], single.returns)
+        np.testing.assert_array_equal(batch.visits[number], single.visits)
+
+
+def test_a_batch_starts_where_taxis_start():
+    env = gymnasium.make("Taxi-v4")
+    one, many = settings_for(env, episodes=3)
+    batch = batched_sarsa(env.unwrapped.P, env.unwrapped.initial_state_distrib, seeds=[1, 2], **many)
+    single = sarsa(env, seed=2, **one)
+    np.testing.assert_allclose(batch.values[1], single.values, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(batch.returns[1], single.returns)
+
+
+def test_a_run_does_not_depend_on_its_neighbours():
+    env = gymnasium.make("FrozenLake-v1")
+    _, many = settings_for(env, learning_rate=0.3)
+    together = batched_sarsa(env.unwrapped.P, 0, seeds=range(9), **many)
+    alone = batched_sarsa(env.unwrapped.P, 0, seeds=[7], **many)
+    np.testing.assert_array_equal(together.values[7], alone.values[0])
+    np.testing.assert_array_equal(together.returns[7], alone.returns[0])
+
+
+def test_other_environments_and_their_ends():
+    """Without exploring, a corridor of two moves is learnt: −2 at the start, and nothing at the end."""
+    table = sarsa(Corridor(), 200, 0.5, 1.0, 0.0, seed=4)
+    assert table.values[:2, 1] == pytest.approx([-2, -1])
+    assert np.all(table.values[2] == 0)
+    assert table.returns[-1] == -2
+    assert table.visits.sum() == -table.returns.sum()
+
+
+@pytest.mark.parametrize("limited", ["by gymnasium", "by max_steps"])
+def test_a_truncated_episode_goes_on_in_value(limited):
+    """Staying costs 1 for ever: −1/(1 − 0.5) = −2 whatever the limit of time; as an end it would lie above."""
+
+    class Waiting(Corridor):
+        action_space = gymnasium.spaces.Discrete(1)
+
+    env = gymnasium.wrappers.TimeLimit(Waiting(), 3) if limited == "by gymnasium" else Waiting()
+    table = sarsa(env, 60, 0.5, 0.5, 0.0, seed=0, max_steps=1000 if limited == "by gymnasium" else 3)
+    assert table.values[0, 0] == pytest.approx(-2.0, abs=1e-6)
+    assert np.all(table.returns == -3)
+
+
+def test_paths():
+    cliff = gymnasium.make("CliffWalking-v1")
+    q = np.zeros((48, 4))
+    states, arrived = greedy_path(cliff, q, max_steps=7)  # up, of equal actions the first, until the wall
+    assert states.tolist() == [36, 24, 12, 0, 0, 0, 0, 0]
+    assert not arrived
+    q[:, 1] = 1.0
+    q[36, 0] = q[35, 2] = 2.0
+    states, arrived = greedy_path(cliff, q)
+    assert states.tolist() == [36, *range(24, 36), 47]
+    assert arrived
+
+
+def test_one_seed_gives_one_result():
+    env = gymnasium.make("FrozenLake-v1")
+    first, again, other = (sarsa(env, 30, 0.5, 0.9, 0.5, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.visits, again.visits)
+    assert not np.array_equal(first.visits, other.visits)
+
+
+GOOD = {"q": np.zeros((2, 2)), "s": 0, "a": 0, "r": 1.0, "s2": 1, "a2": 1, "terminated": False, "learning_rate": 0.5,
+        "discount": 0.9}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("q", np.zeros((2, 2), int), r"q: expected an array \(states, actions\) of floats"),
+        ("q", np.zeros(4), r"q: expected an array"),
+        ("s", 2, "state: expected 0 to 1"),
+        ("s2", -1, "state: expected 0 to 1"),
+        ("a2", 2, "action: expected 0 to 1"),
+        ("r", np.nan, "r: expected a finite reward"),
+        ("learning_rate", 0.0, "learning_rate: expected a number in"),
+        ("discount", 1.1, "discount: expected a number in"),
+    ],
+)
+def test_errors_of_an_update(argument, value, message):
+    with pytest.raises(ValueError, match=message):
+        sarsa_update(**{**GOOD, argument: value})
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("episodes", 0, "episodes: expected a positive whole number, got 0"),
+        ("max_steps", 2.5, "max_steps: expected a positive whole number"),
+        ("learning_rate", 1.5, "learning_rate: expected a number in"),
+        ("learning_rate", np.nan, "learning_rate: expected a number in"),
+        ("discount", -0.1, "discount: expected a number in"),
+        ("epsilon", np.nan, "epsilon: expected a number in"),
+        ("seeds", [], "seed: expected whole numbers"),
+        ("seeds", [-1], "seed: expected whole numbers"),
+    ],
+)
+def test_errors_of_settings(argument, value, message):
+    good = {"episodes": 1, "learning_rate": 0.5, "discount": 1.0, "epsilon": 0.1, "seeds": [0], "max_steps": 5}
+    changed = {**good, argument: value}
+    with pytest.raises(ValueError, match=message):
+        check_settings(**changed)
+    transitions = gymnasium.make("FrozenLake-v1").unwrapped.P
+    with pytest.raises(ValueError, match=message):
+        batched_sarsa(transitions, 0, **changed)
+    with pytest.raises(ValueError, match=message):
+        TableWalks(transitions, 0, **changed)
+
+
+@pytest.mark.parametrize("start", [16, -1, 0.5, [1.0], np.full(16, 0.1), np.nan])
+def test_episodes_must_start_somewhere(start):
+    with pytest.raises(ValueError, match="start: expected a state"):
+        batched_sarsa(gymnasium.make("FrozenLake-v1").unwrapped.P, start, 1, 0.5, 1.0, 0.1, [0])
+
+
+def test_other_errors():
+    cliff = gymnasium.make("CliffWalking-v1")
+    with pytest.raises(ValueError, match="observation_space Discrete"):
+        sarsa(gymnasium.make("CartPole-v1"), 1, 0.5, 1.0, 0.1, 0)
+    with pytest.raises(ValueError, match=r"q: expected a table of numbers \(48, 4\)"):
+        greedy_path(cliff, np.zeros((4, 48)))
+    with pytest.raises(ValueError, match="max_steps: expected at least 1"):
+        greedy_path(cliff, np.zeros((48, 4)), max_steps=0)
+    with pytest.raises(ValueError, match="values: expected numbers"):
+        epsilon_greedy_actions([np.nan, 1.0], 0.1, 0.5, 0.5)
+    with pytest.raises(ValueError, match="epsilon: expected a probability"):
+        epsilon_greedy_actions([0.0, 1.0], 1.5, 0.5, 0.5)
+    with pytest.raises(ValueError, match="choice: expected numbers in"):
+        epsilon_greedy_actions([0.0, 1.0], 0.1, 0.5, 1.0)
+    with pytest.raises(ValueError, match="explore: expected numbers in"):
+        epsilon_greedy_actions(np.zeros((2, 3)), 0.1, 0.5, np.zeros(3))
