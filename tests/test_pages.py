@@ -1,0 +1,65 @@
+"""The pages to read: their shape, and that every name and command on them exists. Results are checked by the site."""
+
+import re
+import shlex
+
+import pytest
+
+from kerasnotes.course import catalog, snippet
+
+PAGES = sorted((catalog.PACKAGE.parent / "chapters").glob("chapter*.md"))
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+@pages
+def test_a_page_has_the_shape_of_a_page(page):
+    text, chapter = page.read_text(encoding="utf-8"), catalog.find_chapter(page.stem)
+    assert text.partition("\n")[0] == "# " + " · ".join(chapter.titles)
+    headings = re.findall(r"^## (.*)$", text, re.M)
+    assert len(headings) >= len(chapter.lessons) + 1
+    assert all(re.search(r"[\u4e00-\u9fff]", heading) for heading in headings)
+    assert headings[-1] == "Exercises · 练习"
+    exercises = text.partition("## Exercises · 练习")[2]
+    assert re.findall(r"^(\d)\. ", exercises, re.M) == ["1", "2", "3"]
+    assert exercises.count("*Check:*") == 3
+    assert not re.search(r"^```(?!\{)\w", text, re.M), "code belongs to the lessons"
+
+
+@pages
+def test_every_lesson_of_the_chapter_is_on_its_page(page):
+    text = page.read_text(encoding="utf-8")
+    for lesson in catalog.find_chapter(page.stem).lessons:
+        assert lesson.full_name in text
+
+
+@pages
+def test_every_name_exists(page):
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"\{lesson\}`([^`]+)`|^```\{result-\w+\} (\S+)$", text, re.M):
+        catalog.find_lesson(name[0] or name[1])
+    for name in re.findall(r"\{measured\}`([^:`]+): ", text):
+        catalog.find_lesson(name)
+    for name in re.findall(r"\{name\}`([^`]+)`", text):
+        lesson, _, public = name.rpartition(".")
+        assert public in catalog.find_lesson(lesson).public_names, name
+    for name in re.findall(r"^```\{listing\} (\S+)$", text, re.M):
+        snippet.cut([name])
+
+
+@pages
+def test_every_command_is_valid(page):
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    for chapter, rest in re.findall(r"`python -m kerasnotes\.(chapter\d\d) ?([^`]*)`", text):
+        name, *flags = shlex.split(rest) or [None]
+        if name is None or name.startswith("-"):
+            continue
+        known = {
+            setting.name.replace("_", "-"): setting for setting in catalog.find_chapter(chapter).lesson(name).settings
+        }
+        flag = None
+        for token in flags:
+            if token.startswith("--"):
+                flag = token.removeprefix("--").removeprefix("no-")
+                assert flag in known or flag in ("smoke", "full", "seed", "out", "resume", "show"), token
+            elif flag in known:
+                known[flag].parse(token)
