@@ -176,7 +176,8 @@ def chromium():
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None and shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
         for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "chromium"]):
-            subprocess.run(command, capture_output=True, check=False, timeout=300)
+            with contextlib.suppress(subprocess.TimeoutExpired, OSError):  # then the tests are skipped
+                subprocess.run(command, capture_output=True, check=False, timeout=240)
         found = shutil.which("chromium")
     return found
 
