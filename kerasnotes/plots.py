@@ -118,6 +118,20 @@ def images(pictures, *, titles=None, columns=8, title=None):
     return figure
 
 
+def bare_picture(picture, ax):
+    """Draw a picture with values from −1 to 1, dark on light, with neither frame nor ticks.
+
+    Args:
+        picture: Array (height, width).
+        ax: Axes to draw on.
+    """
+    ax.imshow(picture, cmap="gray_r", vmin=-1, vmax=1)
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
+    ax.set_xticks([])
+    ax.set_yticks([])
+
+
 def heatmap(matrix, *, xlabel, ylabel, label, title=None, ax=None, **arguments):
     """Draw a matrix as colours with a colour bar; further arguments go to `imshow`.
 

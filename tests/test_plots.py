@@ -58,3 +58,12 @@ def test_colours_are_those_for_colour_blind_readers():
         assert {c.upper().lstrip("#") for c in drawn} == {
             c.upper().lstrip("#") for c in plt.rcParams["axes.prop_cycle"].by_key()["color"]
         }
+
+
+def test_a_bare_picture_has_neither_frame_nor_ticks():
+    figure, ax = plots.subplots()
+    plots.bare_picture(np.linspace(-1, 1, 6).reshape(2, 3), ax)
+    assert ax.images[0].get_clim() == (-1, 1)
+    assert not any(spine.get_visible() for spine in ax.spines.values())
+    assert len(ax.get_xticks()) == len(ax.get_yticks()) == 0
+    plt.close(figure)

@@ -465,7 +465,7 @@ def _notes(report, steps, losses):
 def _figures(report, generator, drawn, path, strips, latent_size, seed):
     steps = [row[0] for row in path]
     figure, (left, right) = plots.subplots(1, 2, figsize=(10.5, 4.8), width_ratios=(1.15, 1))
-    _show(left, np.stack(strips))
+    plots.bare_picture(tile_images(np.stack(strips)), left)
     left.set_yticks(14 + 28 * np.arange(len(strips)), [f"{done:,}" for done in steps])
     left.set(ylabel="steps")
     left.set_title("Ten noise vectors on the way")
@@ -481,23 +481,15 @@ def _figures(report, generator, drawn, path, strips, latent_size, seed):
     )  # fmt: skip
     figure, axes = plots.subplots(1, 3, figsize=(11, 4.3))
     for ax, name in zip(axes, ("drawn digits", "test digits"), strict=False):
-        _show(ax, drawn[name][:100].reshape(10, 10, 28, 28))
+        plots.bare_picture(tile_images(drawn[name][:100].reshape(10, 10, 28, 28)), ax)
         ax.set_title({"test digits": "Real digits"}.get(name, "Drawn digits"))
     ends = np.random.default_rng((seed, 11)).standard_normal((2, 10, latent_size), np.float32)
     share = np.linspace(0, 1, 10, dtype=np.float32)[:, None]
     walks = [generator((1 - share) * a + share * b, training=False) for a, b in zip(*ends, strict=True)]
-    _show(axes[2], np.stack(walks))
+    plots.bare_picture(tile_images(np.stack(walks)), axes[2])
     axes[2].set_title("From one noise to another")
     report.figure(
         "drawn and real digits", figure,
         alt="A hundred drawn digits, a hundred real ones, and ten rows that each change gradually from one drawn digit "
         "to another.",
     )  # fmt: skip
-
-
-def _show(ax, images):
-    ax.imshow(tile_images(images), cmap="gray_r", vmin=-1, vmax=1)
-    ax.spines[:].set_visible(False)
-    ax.grid(False)
-    ax.set_xticks([])
-    ax.set_yticks([])

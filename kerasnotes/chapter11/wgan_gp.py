@@ -477,7 +477,7 @@ def _verdict(report, scored, path, estimates, samples, steps):
 def _figures(report, drawn, path, estimates, strips, norms):
     steps = [row[0] for row in path]
     figure, (left, middle, right) = plots.subplots(1, 3, figsize=(13.5, 4.4), width_ratios=(1.2, 1, 1))
-    _show(left, np.stack(strips))
+    plots.bare_picture(tile_images(np.stack(strips)), left)
     left.set_yticks(14 + 28 * np.arange(len(strips)), [f"{done:,}" for done in steps])
     left.set(ylabel="generator steps")
     left.set_title("Ten noise vectors on the way")
@@ -504,14 +504,6 @@ def _figures(report, drawn, path, estimates, strips, norms):
     )  # fmt: skip
     figure, axes = plots.subplots(1, 2, figsize=(9, 4.8))
     for ax, name, title in zip(axes, ("drawn digits", "test digits"), ("Drawn", "Real"), strict=True):
-        _show(ax, drawn[name][:100].reshape(10, 10, 28, 28))
+        plots.bare_picture(tile_images(drawn[name][:100].reshape(10, 10, 28, 28)), ax)
         ax.set_title(f"{title} digits")
     report.figure("drawn and real digits", figure, alt="A hundred drawn digits beside a hundred real ones.")
-
-
-def _show(ax, images):
-    ax.imshow(tile_images(images), cmap="gray_r", vmin=-1, vmax=1)
-    ax.spines[:].set_visible(False)
-    ax.grid(False)
-    ax.set_xticks([])
-    ax.set_yticks([])

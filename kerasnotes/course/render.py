@@ -189,8 +189,7 @@ def tables_html(title, about, sections, images):
     for heading, columns, rows in sections:
         body += f"<h2>{_e(heading)}</h2>" + _rows_html(map(_e, columns), ([_e(cell) for cell in row] for row in rows))
     for name, image in images.items():
-        source = "data:image/png;base64," + base64.b64encode(image).decode("ascii")
-        body += f'<figure><img src="{source}" alt="{_e(name)}"></figure>'
+        body += f'<figure><img src="{_data_url(name, image)}" alt="{_e(name)}"></figure>'
     return _page(title, f'<main class="kn">{body}</main>')
 
 
@@ -237,8 +236,7 @@ def _block_html(kind, record, images):
         rows = ([_e(number(cell)) for cell in row] for row in record["rows"])
         return f"<h3>{_e(record['title'])}</h3>" + _rows_html(map(_e, record["columns"]), rows)
     if kind == "figure":
-        ending = record["file"].rpartition(".")[2]
-        source = f"data:image/{ending};base64," + base64.b64encode(images[record["file"]]).decode("ascii")
+        source = _data_url(record["file"], images[record["file"]])
         caption = f"<figcaption>{_e(record['title'])}</figcaption>"
         return f'<figure><img src="{source}" alt="{_e(record["alt"])}">{caption}</figure>'
     if kind == "note":
@@ -248,6 +246,10 @@ def _block_html(kind, record, images):
         f"<p>The notes: {_e(record['course'])}<br>Correct: {_e(record['correct'])}<br>"
         f"Shown by: {_e(record['shown_by'])}</p></div>"
     )
+
+
+def _data_url(name, image):
+    return f"data:image/{name.rpartition('.')[2]};base64," + base64.b64encode(image).decode("ascii")
 
 
 def _rows_html(columns, rows):

@@ -95,7 +95,7 @@ class Report:
             raise ValueError(f"alt: expected a description of the figure {title!r}, got an empty text")
         animated = not hasattr(fig, "savefig")
         name = _file_name(title, self.images, "gif" if animated else "png")
-        self.images[name] = _gif(fig) if animated else _png(fig)
+        self.images[name] = _gif(fig) if animated else png_of(fig)
         fig = fig._fig if animated else fig
         self.records.append({"kind": "figure", "title": str(title), "alt": str(alt).strip(), "file": name})
         pyplot = sys.modules.get("matplotlib.pyplot")
@@ -306,7 +306,8 @@ def _plain(value):
     return item if isinstance(item, (bool, int, str)) else str(item)
 
 
-def _png(figure):
+def png_of(figure):
+    """A matplotlib figure as the bytes of a PNG; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -92,6 +92,12 @@ def effective_settings(lesson, scale, seed, changed=None):
     return settings
 
 
+def identity(full_name, scale, seed, settings, provenance):
+    """What a stored report must say for `store.reusable` to take it in place of a new run."""
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+    return {"lesson": full_name, "scale": scale, "seed": seed, "settings": settings, **provenance}
+
+
 def run_lesson(lesson, settings, *, scale="default", seed=0, progress=None, show=False, provenance=None):
     """Run one lesson and return `(report, images)`, the report as `report.json` holds it.
 
@@ -316,13 +322,13 @@ def _print_list(chapter, console):
 def _run_chapter(chapter, chosen, changed, options, console):
     directory, provenance = options.out / chapter.name, store.provenance()
     expected = {
-        lesson.name: {
-            "lesson": lesson.full_name,
-            "scale": options.scale,
-            "seed": options.seed,
-            "settings": _as_json(effective_settings(lesson, options.scale, options.seed, changed)),
-            **provenance,
-        }
+        lesson.name: identity(
+            lesson.full_name,
+            options.scale,
+            options.seed,
+            effective_settings(lesson, options.scale, options.seed, changed),
+            provenance,
+        )
         for lesson in chosen
     }
     kept = {}
@@ -450,7 +456,3 @@ def _show(console, directory):
         console.print(f"no window system here; the figures are in {directory}", style="yellow")
     else:
         plt.show()
-
-
-def _as_json(settings):
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}

@@ -19,16 +19,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from kerasnotes.course import catalog, render, store
 from kerasnotes.course.progress import Tracker
+from kerasnotes.course.report import png_of
 from kerasnotes.course.run import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_OK,
     SEED,
     effective_settings,
+    identity,
     import_tensorflow,
     run_lesson,
 )
@@ -280,8 +280,7 @@ def _folder(swept):
 def _stored(run, provenance):
     """The run's report, if it is on disk and what a new run would give."""
     stored = store.load(run.directory, with_images=False)
-    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in run.settings}
-    expected = {"lesson": run.lesson, "scale": run.scale, "seed": run.seed, "settings": settings, **provenance}
+    expected = identity(run.lesson, run.scale, run.seed, dict(run.settings), provenance)
     return stored[0] if stored is not None and store.reusable(stored[0], expected) else None
 
 
@@ -403,6 +402,8 @@ def summarize(lesson, runs, results, problems):
 
 
 def _one_check(swept, label, records):
+    from kerasnotes import plots  # matplotlib, which --help need not wait for
+
     numbers = [r["got"] for r in records if isinstance(r["got"], (int, float)) and not isinstance(r["got"], bool)]
     entry = {"swept": dict(swept), "label": label, "seeds": len(records), "relation": records[0]["relation"],
              "want": records[0]["want"] if not isinstance(records[0]["want"], (list, dict)) else None,
@@ -410,8 +411,7 @@ def _one_check(swept, label, records):
              "skipped": sum(r["status"] == "skipped" for r in records),
              "mean": None, "error": None, "minimum": None, "maximum": None}  # fmt: skip
     if len(numbers) == len(records):
-        entry["mean"] = float(np.mean(numbers))
-        entry["error"] = float(np.std(numbers, ddof=1) / math.sqrt(len(numbers))) if len(numbers) > 1 else 0.0
+        entry["mean"], entry["error"] = map(float, plots.mean_and_error(numbers))
         entry["minimum"], entry["maximum"] = min(numbers), max(numbers)
     return entry
 
@@ -453,8 +453,6 @@ def figures(summary):
 
 
 def _figure(label, entries):
-    import io
-
     import matplotlib
 
     matplotlib.use("Agg")
@@ -493,10 +491,9 @@ def _figure(label, entries):
     ax.set(xlabel=axis or "", ylabel="measured")
     ax.set_title("\n".join(_wrapped(label, 62)), fontsize=11)
     ax.legend(fontsize=9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    image = png_of(figure)
     plots.plt.close(figure)
-    return buffer.getvalue()
+    return image
 
 
 def _wrapped(text, width):
