@@ -1,5 +1,6 @@
 """Every public name of every lesson can be cut out and runs where kerasnotes cannot be imported."""
 
+import ast
 import builtins
 import subprocess
 import sys
@@ -8,12 +9,8 @@ import pytest
 
 from kerasnotes.course import catalog, snippet
 
-NAMES = [
-    f"{lesson.full_name}.{name}"
-    for chapter in catalog.chapters()
-    for lesson in chapter.lessons
-    for name in lesson.public_names
-]
+LESSONS = [lesson for chapter in catalog.chapters() for lesson in chapter.lessons]
+NAMES = [f"{lesson.full_name}.{name}" for lesson in LESSONS for name in lesson.public_names]
 
 
 @pytest.fixture
@@ -51,6 +48,18 @@ def test_a_snippet_names_nothing_that_it_lacks(name, without_kerasnotes):
     namespace = without_kerasnotes(text)
     missing = {each for each in snippet._globals_of(text) if each not in namespace and not hasattr(builtins, each)}
     assert not missing
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.full_name)
+def test_a_lesson_is_cut_as_a_program_that_prints(lesson, without_kerasnotes, capsys):
+    assert lesson.has_example, "every lesson has def example(): the library's call as documented, beside ours"
+    (function,) = (node for node in lesson.tree.body if getattr(node, "name", "") == "example")
+    assert ast.get_docstring(function)
+    assert function.end_lineno - function.lineno < 25, "at most 25 lines"
+    namespace = without_kerasnotes(snippet.cut([lesson.full_name]))
+    assert {*lesson.public_names, "example"} <= namespace.keys()
+    namespace["example"]()
+    assert capsys.readouterr().out.strip()
 
 
 def test_the_cut_function_computes(without_kerasnotes):

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots, training
+from kerasnotes.parts import layer_seeds
 
 SMOKE = {"image_size": 67, "full_width": 0.125, "images": 64, "test_images": 64, "queries": 32, "epochs": 1, "seeds": 1}
 FULL = {"images": 60000, "epochs": 5, "seeds": 5}
@@ -25,17 +26,6 @@ SECONDS = 18
 LINEAR = 0.842  # test accuracy of the best linear model that Xiao et al. 2017 list, from 60,000 pictures
 NEAREST = 10  # neighbours of a picture that are looked at
 ALEXNET_FROM, ALEXNET_SMALL_FROM = 67, 15  # the smallest pictures that leave one pixel after the last pooling
-
-
-def layer_seeds(seed):
-    """Yield one seed after another, so that every layer of a network starts with random numbers of its own.
-
-    Args:
-        seed: A non-negative integer, or a tuple of them.
-    """
-    rng = np.random.default_rng(seed)
-    while True:
-        yield int(rng.integers(2**31))
 
 
 def scaled(channels, width, multiple=1):

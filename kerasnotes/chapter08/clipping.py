@@ -107,6 +107,23 @@ def cosine(tensors, others):
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
+def example():
+    """Three gradients' worth of numbers, clipped by TensorFlow and by the functions above."""
+    gradients = [tf.constant([3.0, 4.0]), tf.constant([12.0])]  # lengths 5 and 12, together 13
+    print(
+        "by value ", tf.clip_by_value(gradients[0], -3.5, 3.5).numpy(), clip_by_value(gradients, -3.5, 3.5)[0].numpy()
+    )
+    print("by norm  ", tf.clip_by_norm(gradients[0], 1.0).numpy(), clip_by_norm(gradients[0], 1.0).numpy())
+    for clip in (tf.clip_by_global_norm, clip_by_global_norm):
+        clipped, norm = clip(gradients, 1.0)
+        print("together ", [tensor.numpy() for tensor in clipped], "norm before:", float(norm))
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1, global_clipnorm=1.0), "mse")  # Keras clips by itself, if asked
+    history = model.fit(np.eye(4), np.full((4, 1), 1e6), epochs=1, verbose=0)
+    print("a step with targets of a million moves the bias by", float(model.layers[0].bias[0]), history.history)
+
+
 def lesson(
     report,
     *,

@@ -135,7 +135,12 @@ class Lesson:
         """The functions and classes that can be imported or copied, in the order of the file."""
         kinds = (ast.FunctionDef, ast.ClassDef)
         names = [node.name for node in self.tree.body if isinstance(node, kinds)]
-        return tuple(name for name in names if not name.startswith("_") and name != "lesson")
+        return tuple(name for name in names if not name.startswith("_") and name not in ("lesson", "example"))
+
+    @property
+    def has_example(self):
+        """Whether the lesson has a function `example()`, the smallest complete use of its concept."""
+        return any(isinstance(node, ast.FunctionDef) and node.name == "example" for node in self.tree.body)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Cuts one self-contained program out of the lessons.
 
 The named functions and classes are taken with everything they need, and nothing else: constants, helpers and imports of
-the same file, and names of earlier lessons. The result runs where kerasnotes is not installed. Only the syntax tree is
+the same file, names of earlier lessons, and shared guards. A lesson's name alone stands for its whole concept with its
+example, as a program that prints something. The result runs where kerasnotes is not installed. Only the syntax tree is
 read; no lesson is imported.
 """
 
@@ -12,13 +13,16 @@ from kerasnotes import __version__
 from kerasnotes.course import catalog
 
 PACKAGE_PREFIX = "kerasnotes"
+SHARED = "kerasnotes.parts"  # guards of many chapters: the one module besides lessons that can be cut
+_SHARED = catalog.Lesson("kerasnotes", "parts", catalog.PACKAGE / "parts.py")
 
 
 def cut(names):
     """Cut the named functions and classes out of their lessons.
 
     Args:
-        names: Dotted names such as `"chapter08.clipping.clip_by_global_norm"`.
+        names: Dotted names such as `"chapter08.clipping.clip_by_global_norm"`, or of a lesson, `"chapter08.clipping"`,
+            for all its public names and its example, which the program then runs.
 
     Returns:
         The text of a Python program.
@@ -29,23 +33,48 @@ def cut(names):
     if not names:
         raise catalog.UsageError("Name what to cut, for example: snippet chapter08.clipping.clip_by_global_norm")
     cutter = _Cutter()
+    examples = []
     for name in names:
-        lesson, public = _find(name)
-        cutter.add(lesson, public)
-    return cutter.program(names)
+        lesson, public = find(name)
+        for each in public:
+            cutter.add(lesson, each)
+        if "example" in public:
+            examples.append(lesson)
+    if len(examples) > 1:
+        raise catalog.UsageError("Cut one example at a time: two programs cannot both be called example()")
+    text = cutter.program(names)
+    return text + ('\n\nif __name__ == "__main__":\n    example()\n' if examples else "")
 
 
-def _find(name):
+def find(name):
+    """What a dotted name means.
+
+    Args:
+        name: `"chapter08.clipping.clip_by_norm"`, or without the chapter where the lesson's name is unambiguous, or a
+            lesson's name alone.
+
+    Returns:
+        `(lesson, names)`: the `catalog.Lesson` and the names at its top level to cut.
+
+    Raises:
+        UsageError: If there is no such lesson or name.
+    """
     parts = name.removeprefix(PACKAGE_PREFIX + ".").split(".")
-    if len(parts) != 3:
+    known = {lesson.name for chapter in catalog.chapters() for lesson in chapter.lessons}
+    if len(parts) == 3 or (len(parts) == 2 and parts[0] in known):
+        lesson = catalog.find_lesson(".".join(parts[:-1]))
+        if parts[-1] == "example" and lesson.has_example:
+            return lesson, ("example",)
+        if parts[-1] not in lesson.public_names:
+            nearest = catalog.suggest(parts[-1], list(lesson.public_names))
+            raise catalog.UsageError(f"{lesson.full_name} has nothing called {parts[-1]!r} to copy.{nearest}")
+        return lesson, (parts[-1],)
+    if len(parts) > 3:
         raise catalog.UsageError(
-            f"{name!r}: expected CHAPTER.LESSON.NAME, such as chapter08.clipping.clip_by_global_norm"
+            f"{name!r}: expected LESSON or LESSON.NAME, such as chapter08.clipping.clip_by_global_norm"
         )
-    lesson = catalog.find_chapter(parts[0]).lesson(parts[1])
-    if parts[2] not in lesson.public_names:
-        nearest = catalog.suggest(parts[2], list(lesson.public_names))
-        raise catalog.UsageError(f"{lesson.full_name} has nothing called {parts[2]!r} to copy.{nearest}")
-    return lesson, parts[2]
+    lesson = catalog.find_lesson(".".join(parts))
+    return lesson, (*lesson.public_names, *(["example"] if lesson.has_example else []))
 
 
 class _Cutter:
@@ -86,11 +115,14 @@ class _Cutter:
         module = alias.module
         if module is not None and module.split(".")[0] == PACKAGE_PREFIX:
             parts = module.split(".")
-            if len(parts) != 3 or not parts[1].startswith("chapter"):
+            if module == SHARED:
+                self.add(_SHARED, alias.name)
+            elif len(parts) == 3 and parts[1].startswith("chapter"):
+                self.add(catalog.find_lesson(f"{parts[1]}.{parts[2]}"), alias.name)
+            else:
                 raise catalog.UsageError(
                     f"{lesson.full_name} takes {name} from {module}, which is part of the package: it cannot be cut out"
                 )
-            self.add(catalog.find_lesson(f"{parts[1]}.{parts[2]}"), alias.name)
             if name != alias.name:
                 self.definitions.setdefault(name, (lesson, f"{name} = {alias.name}"))
             return
