@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kerasnotes.course import catalog
+from kerasnotes.course import catalog, snippet
 
 ROOT = catalog.PACKAGE.parent
 CHAPTERS = catalog.chapters()
@@ -17,6 +17,9 @@ BUDGETS = {  # seconds at default scale, from the curriculum
     "chapter07": 300, "chapter08": 120, "chapter09": 360, "chapter10": 150, "chapter11": 400, "chapter12": 300,
     "chapter16": 10,
 }  # fmt: skip
+LINES, LESSON_LINES, CONCEPT_LINES = 300, 60, 150
+LONGER = {  # lessons that may be longer, up to 350 lines, each with its reason; the list may only shrink
+}
 REPORT_METHODS = {"check", "at_least", "at_most", "table", "figure", "note", "correction", "track"}
 FORBIDDEN = {
     r"np\.random\.(?!default_rng|Generator|SeedSequence)": "NumPy's global random state",
@@ -77,6 +80,24 @@ def test_the_docstring_states_the_point(lesson):
     assert re.search(r"[\u4e00-\u9fff]", notes[1])
     assert re.search(r"^Source: \S", docstring, re.M)
     assert len(docstring.split("\n\n")) >= 3, "what the reader should see stands between the point and the notes"
+
+
+@lessons
+def test_a_lesson_reads_in_five_minutes(lesson):
+    assert lesson.source.count("\n") <= (350 if lesson.full_name in LONGER else LINES)
+    defined = functions_of(lesson)
+    assert defined["lesson"].end_lineno - defined["lesson"].lineno < LESSON_LINES
+    example = {"example"} & set(defined)
+    text = snippet.cut([f"{lesson.full_name}.{name}" for name in (*lesson.public_names, *example)])
+    concept = [
+        node
+        for name, node in defined.items()
+        if name not in example and (f"def {name}(" in text or f"class {name}" in text)
+    ]
+    spoken = [node.body[0] for node in concept if ast.get_docstring(node)]
+    lines = sum(node.end_lineno - node.lineno + 1 for node in concept)
+    lines -= sum(node.end_lineno - node.lineno + 1 for node in spoken)
+    assert lines <= CONCEPT_LINES, f"{lines} lines of concept, docstrings not counted"
 
 
 @lessons
