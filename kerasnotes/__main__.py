@@ -1,76 +1,116 @@
-"""python -m kerasnotes: contents, show, snippet, doctor, site, and any chapter by its name."""
+"""python -m kerasnotes: contents, show, snippet, doctor, record, site, sweep, and any chapter by its name."""
 
 import argparse
-import contextlib
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from kerasnotes import __version__
 from kerasnotes.course import catalog
+from kerasnotes.course.terminal import EXIT_USAGE, Console, make_output_safe, output_failed, print_code
+
+FORMATTER = argparse.RawDescriptionHelpFormatter
 
 
 def main(argv=None):
     """The command line of the whole course. Returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="replace")
+    make_output_safe()
     try:
         if argv and argv[0].removeprefix("chapter").isdecimal():
             from kerasnotes.course import run
 
             return run.main(catalog.find_chapter(argv[0]).name, argv[1:])
-        options = _parser().parse_args(argv)
-        return options.command(options, Console(highlight=False))
+        options = _parser(argv).parse_args(argv)
+        code = options.command(options, Console())
+        sys.stdout.flush()
+        return code
     except catalog.UsageError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        sys.stderr.close()
-        return 0
+        return EXIT_USAGE
+    except OSError as error:
+        return output_failed(error)
 
 
-def _parser():
-    from kerasnotes.course import sweep
-
+def _parser(argv):
     parser = argparse.ArgumentParser(
         prog="python -m kerasnotes",
         description="Deep-learning notes that you can run, check and copy. Without a command: the contents.",
-        epilog="Any chapter can be run from here too: python -m kerasnotes chapter08 clipping --seed 1",
+        epilog="Any chapter can be run from here too: python -m kerasnotes chapter08 clipping --seed 1\n\n"
+        "exit code: 0 all is well, 1 a check fails or something is stale, 2 wrong usage, 130 interrupted",
+        formatter_class=FORMATTER,
     )
     parser.add_argument("--version", action="version", version=f"kerasnotes {__version__}")
     parser.set_defaults(command=_contents)
     commands = parser.add_subparsers(metavar="COMMAND")
     add = commands.add_parser("contents", help="list chapters and lessons (the default)")
     add.set_defaults(command=_contents)
-    add = commands.add_parser("show", help="print a lesson's source")
+    add = commands.add_parser(
+        "show",
+        help="print a lesson's source, or its recorded results",
+        description="Print a lesson's source, or with --results what its recorded run found, without running it.",
+        epilog="examples:\n  python -m kerasnotes show chapter08.clipping\n"
+        "  python -m kerasnotes show clipping --results",
+        formatter_class=FORMATTER,
+    )
     add.add_argument("lesson", metavar="LESSON", help="such as chapter08.clipping")
+    add.add_argument("--results", action="store_true", help="checks, tables and notes of the recorded run")
     add.set_defaults(command=_show)
     add = commands.add_parser(
         "snippet",
-        help="cut functions and classes out as a program that runs without kerasnotes",
-        description="Print the named functions and classes with everything they need, as one Python program.",
-        epilog="example: python -m kerasnotes snippet chapter08.clipping.clip_by_global_norm > mine.py",
+        help="cut a lesson, functions or classes out as a program that runs without kerasnotes",
+        description="Print the named functions and classes with everything they need, as one Python program; for a\n"
+        "lesson's name its whole concept and an example, which the program runs.",
+        epilog="examples:\n  python -m kerasnotes snippet chapter08.clipping -o mine.py\n"
+        "  python -m kerasnotes snippet chapter08.clipping.clip_by_global_norm -o mine.py",
+        formatter_class=FORMATTER,
     )
-    add.add_argument("names", nargs="+", metavar="LESSON.NAME", help="such as chapter08.clipping.clip_by_global_norm")
+    add.add_argument("names", nargs="+", metavar="LESSON[.NAME]", help="such as chapter08.clipping.clip_by_global_norm")
+    add.add_argument("-o", "--out", type=Path, metavar="FILE", help="write to this file, in UTF-8, not to the screen")
+    add.add_argument("--force", action="store_true", help="replace the file if it is there")
     add.set_defaults(command=_snippet)
     add = commands.add_parser("doctor", help="check versions, devices, memory and data files")
     add.set_defaults(command=_doctor)
-    add = commands.add_parser(
-        "site",
-        help="build the site from pages, lessons and the last run's reports",
-        description="Make HTML of the pages to read, the lessons and the reports of the last run; no lesson is run.",
-        epilog='needs pip install -e ".[docs]", and the reports that python -m kerasnotes.chapterNN leaves',
-    )
-    add.add_argument(
-        "--results", type=Path, default=Path("out"), metavar="DIR", help="folder with reports (default out)"
-    )
-    add.add_argument("--out", type=Path, metavar="DIR", help="folder for the site (default site in the results)")
-    add.set_defaults(command=_site)
-    sweep.new_parser(commands)
+    named = argv[0] if argv else ""
+    for name, about in (
+        ("record", "run what is stale and keep it with the course; say what is stale and why"),
+        ("site", "build the site from pages, lessons and recorded runs"),
+        ("sweep", "run a lesson for many seeds and settings"),
+    ):
+        add = commands.add_parser(name, help=about, formatter_class=FORMATTER)
+        if name == named:  # the others' modules need not be imported
+            {"record": _add_record, "site": _add_site, "sweep": _add_sweep}[name](add)
     return parser
+
+
+def _add_record(parser):
+    from kerasnotes.course import records
+
+    parser.description = (
+        "Run the lessons whose code, settings or data have changed since they were recorded, at default scale with\n"
+        "seed 0, and keep reports and figures. What has ended is kept, whatever happens then."
+    )
+    parser.epilog = (
+        "examples:\n  python -m kerasnotes record --list\n  python -m kerasnotes record\n"
+        "  python -m kerasnotes record chapter08.clipping chapter03\n"
+        "  python -m kerasnotes record --verify 15 --key today"
+    )
+    records.add_arguments(parser)
+    parser.set_defaults(command=records.main)
+
+
+def _add_site(parser):
+    from kerasnotes.course import site
+
+    parser.description = "Make HTML of the pages to read, the lessons and the recorded runs; no lesson is run."
+    parser.epilog = 'needs pip install -e ".[docs]"'
+    site.add_arguments(parser)
+    parser.set_defaults(command=site.main)
+
+
+def _add_sweep(parser):
+    from kerasnotes.course import sweep
+
+    sweep.describe(parser)
 
 
 def _contents(options, console):
@@ -83,14 +123,20 @@ def _contents(options, console):
 def _show(options, console):
     from kerasnotes.course import contents
 
-    contents.print_lesson(catalog.find_lesson(options.lesson), console)
-    return 0
+    lesson = catalog.find_lesson(options.lesson)
+    return contents.print_results(lesson, console) if options.results else contents.print_lesson(lesson, console)
 
 
 def _snippet(options, console):
     from kerasnotes.course import snippet
 
-    console.file.write(snippet.cut(options.names))
+    text = snippet.cut(options.names)
+    if options.out is None:
+        return print_code(text)
+    if options.out.exists() and not options.force:
+        raise catalog.UsageError(f"{options.out} is there already; choose another name, or replace it with --force")
+    options.out.write_bytes(text.encode("utf-8"))
+    print(f"{options.out}: {text.count(chr(10))} lines; python {options.out} runs it")
     return 0
 
 
@@ -98,12 +144,6 @@ def _doctor(options, console):
     from kerasnotes.course import doctor
 
     return doctor.main(console)
-
-
-def _site(options, console):
-    from kerasnotes.course import site
-
-    return site.main(options, console)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,25 @@ FASHION_LABELS = (
     "ankle boot",
 )
 
+_IDX_PARTS = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+FILES = {  # what each loader reads; loaders do not look here, so that a new data set touches no other's results
+    "mnist": tuple(f"mnist/{part}" for part in _IDX_PARTS),
+    "fashion_mnist": tuple(f"fashion-mnist/{part}" for part in _IDX_PARTS),
+    "novel": ("pride_and_prejudice.txt.gz",),
+    "movie_reviews": ("movie_reviews.tsv.gz",),
+    "tang_quatrains": ("tang_quatrains_5.tsv.gz", "tang_quatrains_7.tsv.gz"),
+    "interface_texts": ("interface_en_fr.tsv.gz", "interface_en_zh.tsv.gz"),
+    "sunspots": ("sunspots_monthly.dat.gz",),
+    "iris": ("iris.csv",),
+    "auto_mpg": ("auto_mpg.csv.gz",),
+    "breast_cancer": ("breast_cancer.csv.gz",),
+}
+
 
 class Poem(NamedTuple):
     """A quatrain: who wrote it, its title, and its four lines without punctuation."""
@@ -54,6 +73,13 @@ def data_directory():
     package = Path(__file__).resolve().parent
     installed = package / "_data"
     return installed if installed.is_dir() else package.parent / "data"
+
+
+def results_directory():
+    """The folder of the recorded runs: inside the installed package, or `chapters/results` of the source tree."""
+    package = Path(__file__).resolve().parent
+    installed = package / "_results"
+    return installed if installed.is_dir() else package.parent / "chapters" / "results"
 
 
 def registry():

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from kerasnotes.course import catalog, snippet
+from kerasnotes.course import catalog, names, snippet
 
 LESSONS = [lesson for chapter in catalog.chapters() for lesson in chapter.lessons]
 NAMES = [f"{lesson.full_name}.{name}" for lesson in LESSONS for name in lesson.public_names]
@@ -46,7 +46,7 @@ def test_every_public_name_stands_alone(name, without_kerasnotes):
 def test_a_snippet_names_nothing_that_it_lacks(name, without_kerasnotes):
     text = snippet.cut([name])
     namespace = without_kerasnotes(text)
-    missing = {each for each in snippet._globals_of(text) if each not in namespace and not hasattr(builtins, each)}
+    missing = {each for each in names.globals_of(text) if each not in namespace and not hasattr(builtins, each)}
     assert not missing
 
 

@@ -13,7 +13,14 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 RANGE = re.compile(r"\s*\((?P<low>[-+.\de]+) to (?P<high>[-+.\de]+)\)")
+HEADLINE = re.compile(r'"""(.+?)(?:""")?\s*$')  # the first line of a docstring that begins the file
 CHOICES = re.compile(r"\s*\(one of: (?P<names>[^)]*)\)")
+
+
+def results_directory():
+    """The folder of the recorded runs: inside the installed package, or `chapters/results` of the source tree."""
+    installed = PACKAGE / "_results"
+    return installed if installed.is_dir() else PACKAGE.parent / "chapters" / "results"
 
 
 class UsageError(Exception):
@@ -104,6 +111,13 @@ class Lesson:
     def point(self):
         """The first line of the docstring: what the lesson shows."""
         return _first_line(self.tree)
+
+    @functools.cached_property
+    def headline(self):
+        """The point again, read from the file's first lines only: a list of all lessons must not parse every file."""
+        with self.path.open(encoding="utf-8") as file:
+            found = HEADLINE.match(file.readline())
+        return found[1] if found else self.point
 
     @functools.cached_property
     def seconds(self):

@@ -1,47 +1,104 @@
-"""The contents page of the course and the source of a lesson, for the terminal."""
+"""The contents page of the course, the source of a lesson and its recorded results, for the terminal."""
+
+import sys
 
 from rich.syntax import Syntax
 from rich.text import Text
 
 from kerasnotes import __version__
 from kerasnotes.course import catalog
+from kerasnotes.course.terminal import EXIT_OK, print_code
 
 
 def print_contents(console):
-    """Print chapters with their lessons, each lesson's point and its seconds on two CPU cores."""
+    """Print chapters with their lessons, each lesson's point and the seconds of its recorded run."""
     everything = catalog.chapters()
-    lessons = sum(len(chapter.lessons) for chapter in everything)
-    seconds = sum(chapter.seconds for chapter in everything)
+    recorded = recorded_numbers()
+    lessons = [lesson for chapter in everything for lesson in chapter.lessons]
+    seconds = {lesson.full_name: recorded.get(lesson.full_name, {}).get("seconds") for lesson in lessons}
+    whole = sum(value or 0 for value in seconds.values())
+    checks = sum(entry["checks"] for entry in recorded.values())
     console.print(
         Text.assemble(("kerasnotes ", "bold"), f"{__version__}: deep-learning notes that you can run, check and copy")
     )
-    console.print(f"{lessons} lessons, {seconds} s in all on two CPU cores", style="dim")
-    width = max((len(lesson.name) for chapter in everything for lesson in chapter.lessons), default=0)
+    console.print(
+        f"{len(lessons)} lessons, {checks:,} checks; all of them run in {whole / 60:.0f} minutes", style="dim"
+    )
+    width = max((len(lesson.name) for lesson in lessons), default=0)
     for chapter in everything:
         number, english, chinese = chapter.titles
+        total = sum(seconds[lesson.full_name] or 0 for lesson in chapter.lessons)
         console.print()
         console.print(
-            Text.assemble((f"{number} · {english}", "bold"), f" · {chinese}", (f"   {chapter.seconds} s", "dim"))
+            Text.assemble((f"{number} · {english}", "bold"), f" · {chinese}", (f"   {seconds_text(total)}", "dim"))
         )
         for lesson in chapter.lessons:
-            line = Text.assemble("  ", (f"{lesson.name:<{width}}", "cyan"), (f"{lesson.seconds or '?':>4} s  ", "dim"))
-            console.print(line + Text(lesson.point), soft_wrap=True)
-    first = everything[-1]
+            took = seconds_text(seconds[lesson.full_name])
+            line = Text.assemble("  ", (f"{lesson.name:<{width}}", "cyan"), (f"{took:>7}  ", "dim"))
+            console.print(line + Text(lesson.headline), soft_wrap=True)
+    chapter, lesson = _example(everything)
     console.print(
         f"""
-run a chapter            python -m kerasnotes.{first.name}
-run one lesson           python -m kerasnotes.{first.name} {first.lessons[0].name}
-read a lesson            python -m kerasnotes show {first.lessons[0].full_name}
-copy a function          python -m kerasnotes snippet {first.lessons[0].full_name}.NAME
+run a chapter            python -m kerasnotes.{chapter.name}
+run one lesson           python -m kerasnotes.{chapter.name} {lesson.name}
+look at its results      python -m kerasnotes show {lesson.full_name} --results
+read a lesson            python -m kerasnotes show {lesson.full_name}
+copy a lesson            python -m kerasnotes snippet {lesson.full_name} -o mine.py
+copy one function        python -m kerasnotes snippet {lesson.full_name}.NAME -o mine.py
 check this installation  python -m kerasnotes doctor""",
         markup=False,
         soft_wrap=True,
     )
 
 
+def recorded_numbers():
+    """`{lesson: numbers}` of the recorded runs."""
+    from kerasnotes.course import records
+
+    return records.index()
+
+
+def seconds_text(seconds):
+    """`"0.4 s"`, `"12 s"`, or `"–"` where there is no record."""
+    return "–" if not seconds else f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _example(everything):
+    """The chapter and lesson that the examples name: the README's, or the first there is."""
+    for chapter in everything:
+        for lesson in chapter.lessons:
+            if lesson.full_name == "chapter08.clipping":
+                return chapter, lesson
+    return everything[0], everything[0].lessons[0]
+
+
 def print_lesson(lesson, console):
     """Print a lesson's source: coloured on a terminal, as it is elsewhere."""
-    if console.is_terminal:
-        console.print(Syntax(lesson.source, "python", theme="ansi_dark", background_color="default", word_wrap=True))
-    else:
-        console.file.write(lesson.source)
+    if not sys.stdout.isatty():
+        return print_code(lesson.source)
+    console.print(Syntax(lesson.source, "python", theme="ansi_dark", background_color="default", word_wrap=True))
+    return EXIT_OK
+
+
+def print_results(lesson, console):
+    """Print what a lesson's recorded run found. Raises UsageError if there is no record."""
+    from kerasnotes.course import records, render
+
+    report = records.load(lesson)
+    if report is None:
+        raise catalog.UsageError(
+            f"{lesson.full_name} has no recorded run; python -m kerasnotes.{lesson.chapter} {lesson.name} runs it."
+        )
+    versions = ", ".join(f"{name} {report['versions'][name]}" for name in ("python", "tensorflow", "keras"))
+    console.print(Text.assemble((lesson.full_name, "bold"), f"  {lesson.headline}"), soft_wrap=True)
+    console.print(
+        f"recorded on {report['date']} at {report['scale']} scale with seed {report['seed']}, {versions}", style="dim"
+    )
+    render.terminal(report, console)
+    console.print(f"  {render.counts_text(report['counts'])} · {report['times']['seconds']:.1f} s", style="green")
+    seeds = records.load_seeds(lesson)
+    if seeds is not None:
+        again = "" if seeds["fingerprint"] == report["fingerprint"] else ", before the code last changed"
+        console.print(f"  every check held on {seeds['held']} of {len(seeds['seeds'])} seeds{again}", style="dim")
+    console.print(f"  figures: {records.folder(lesson)}", style="dim", soft_wrap=True, markup=False)
+    return EXIT_OK

@@ -15,13 +15,22 @@ import time
 import traceback
 from pathlib import Path
 
-from rich.console import Console
-
 from kerasnotes.course import catalog, render, store
+from kerasnotes.course.fingerprint import Fingerprints
 from kerasnotes.course.progress import Tracker
 from kerasnotes.course.report import Report
+from kerasnotes.course.store import effective_settings
+from kerasnotes.course.terminal import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    WIDTH,
+    Console,
+    make_output_safe,
+    output_failed,
+)
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 SEED = catalog.Setting("seed", int, False, 0, "Seed of all random draws.", 0, 2**32 - 1, None)
 TENSORFLOW_SECONDS = 7
 
@@ -37,23 +46,24 @@ def main(package, argv=None):
         The exit code.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="replace")  # a console that lacks Chinese must not end the run
+    make_output_safe()
     try:
         chapter = catalog.find_chapter(package)
         options, chosen, settings = _parse(chapter, argv)
+        # As JSON the report goes to standard output and everything else to standard error.
+        console = Console(stderr=options.json, soft_wrap=False)
+        if not console.is_terminal and "COLUMNS" not in os.environ:
+            console.width = WIDTH
+        code = (
+            _print_list(chapter, console) if options.list else _run_chapter(chapter, chosen, settings, options, console)
+        )
+        sys.stdout.flush()
+        return code
     except catalog.UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
-    # As JSON the report goes to standard output and everything else to standard error.
-    console = Console(stderr=options.json, highlight=False, soft_wrap=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 120
-    if options.list:
-        _print_list(chapter, console)
-        return EXIT_OK
-    return _run_chapter(chapter, chosen, settings, options, console)
+    except OSError as error:
+        return output_failed(error)
 
 
 def run_module(module, *, scale="default", seed=0, settings=None):
@@ -82,27 +92,11 @@ def run_module(module, *, scale="default", seed=0, settings=None):
     return report
 
 
-def effective_settings(lesson, scale, seed, changed=None):
-    """The keyword arguments of a run: the lesson's defaults, then its scale's, then the user's."""
-    settings = {setting.name: setting.default for setting in lesson.settings}
-    settings.update(lesson.scale_settings(scale))
-    settings.update(changed or {})
-    if "seed" in settings:
-        settings["seed"] = seed
-    return settings
-
-
-def identity(full_name, scale, seed, settings, provenance):
-    """What a stored report must say for `store.reusable` to take it in place of a new run."""
-    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
-    return {"lesson": full_name, "scale": scale, "seed": seed, "settings": settings, **provenance}
-
-
 def run_lesson(lesson, settings, *, scale="default", seed=0, progress=None, show=False, provenance=None):
     """Run one lesson and return `(report, images)`, the report as `report.json` holds it.
 
     An exception of the lesson is recorded with its traceback; KeyboardInterrupt passes through. `provenance` is
-    `store.provenance()`, for callers that have it already.
+    `store.provenance(lesson)`, for callers that have it already.
     """
     record = Report(lesson.full_name, scale=scale, seed=seed, settings=settings, progress=progress, show=show)
     memory = PeakMemory()
@@ -115,7 +109,7 @@ def run_lesson(lesson, settings, *, scale="default", seed=0, progress=None, show
         record.error = traceback.format_exc()
     times = {"seconds": round(time.perf_counter() - start, 3), "peak_memory_mb": memory.megabytes()}
     report = {**record.to_dict(), "point": lesson.point, "times": times}
-    return {**report, **(provenance or store.provenance())}, record.images
+    return {**report, **(provenance or store.provenance(lesson))}, record.images
 
 
 class PeakMemory:
@@ -191,25 +185,41 @@ class _Parser(argparse.ArgumentParser):
 def _parse(chapter, argv):
     """`(options, chosen lessons, changed settings)`. A lesson's own flags are there when just that one is named."""
     names = [lesson.name for lesson in chapter.lessons]
-    named = [
-        token
-        for before, token in zip([None, *argv], argv, strict=False)
-        if token in names and before not in ("--seed", "--out")
-    ]
-    single = chapter.lesson(named[0]) if len(set(named)) == 1 else None
-    parser = _parser(chapter, single)
-    options, unknown = parser.parse_known_intermixed_args(argv)
-    if unknown:
-        raise catalog.UsageError(_unknown_text(chapter, single, unknown[0], parser))
+    single, options = _read_arguments(chapter, [name for name in dict.fromkeys(argv) if name in names], argv)
     chosen = [chapter.lesson(name) for name in dict.fromkeys(options.lessons)] or list(chapter.lessons)
-    if options.out.exists() and not options.out.is_dir():
-        raise catalog.UsageError(f"--out: expected a folder, got the file {options.out}")
+    if not options.list:
+        store.check_place(options.out / chapter.name, "--out")
     changed = {}
     for setting in single.settings if single else ():
         value = getattr(options, f"setting_{setting.name}", None)
         if value is not None:
             changed[setting.name] = tuple(value) if setting.many else value
     return options, chosen, changed
+
+
+def _read_arguments(chapter, named, argv):
+    """`(the one lesson named or None, options)`. A lesson's name may stand there as the value of a setting as well."""
+    first_problem = None
+    for name in named:
+        single = chapter.lesson(name)
+        parser = _parser(chapter, single)
+        try:
+            options, unknown = parser.parse_known_intermixed_args(argv)
+            if unknown:
+                raise catalog.UsageError(_unknown_text(chapter, single, unknown[0], parser))
+        except catalog.UsageError as problem:
+            first_problem = first_problem or problem
+            continue
+        if set(options.lessons) == {name}:
+            return single, options
+    parser = _parser(chapter, None)
+    try:
+        options, unknown = parser.parse_known_intermixed_args(argv)
+        if unknown:
+            raise catalog.UsageError(_unknown_text(chapter, None, unknown[0], parser))
+    except catalog.UsageError as problem:
+        raise first_problem or problem from None
+    return None, options
 
 
 def _parser(chapter, single):
@@ -314,20 +324,22 @@ def _unknown_text(chapter, single, token, parser):
 def _print_list(chapter, console):
     for lesson in chapter.lessons:
         console.print(f"{lesson.name:<20} {lesson.seconds or '?':>4} s  {lesson.point}", markup=False, soft_wrap=True)
+    return EXIT_OK
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
 
 
 def _run_chapter(chapter, chosen, changed, options, console):
-    directory, provenance = options.out / chapter.name, store.provenance()
+    directory, prints = options.out / chapter.name, Fingerprints()
+    provenance = {lesson.name: store.provenance(lesson, prints) for lesson in chosen}
     expected = {
-        lesson.name: identity(
+        lesson.name: store.identity(
             lesson.full_name,
             options.scale,
             options.seed,
             effective_settings(lesson, options.scale, options.seed, changed),
-            provenance,
+            provenance[lesson.name],
         )
         for lesson in chosen
     }
@@ -364,7 +376,7 @@ def _run_chapter(chapter, chosen, changed, options, console):
                     seed=options.seed,
                     progress=tracker,
                     show=options.show,
-                    provenance=provenance,
+                    provenance=provenance[lesson.name],
                 )
                 tracker.close()
                 store.save(directory / lesson.name, report, images)

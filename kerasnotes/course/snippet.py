@@ -6,11 +6,9 @@ example, as a program that prints something. The result runs where kerasnotes is
 read; no lesson is imported.
 """
 
-import ast
-import symtable
-
 from kerasnotes import __version__
 from kerasnotes.course import catalog
+from kerasnotes.course.names import Alias, bound_names, globals_of, source_of, top_level
 
 PACKAGE_PREFIX = "kerasnotes"
 SHARED = "kerasnotes.parts"  # guards of many chapters: the one module besides lessons that can be cut
@@ -88,14 +86,14 @@ class _Cutter:
     def add(self, lesson, name):
         if (lesson.full_name, name) in self._under_way:
             return  # functions that call each other
-        top = _top_level(lesson)
+        top = top_level(lesson.tree)
         if name not in top:
             raise catalog.UsageError(f"{lesson.full_name}: {name} is not defined at the top of the file")
         node = top[name]
-        if isinstance(node, ast.alias):
+        if isinstance(node, Alias):
             self._add_import(lesson, name, node)
             return
-        text = _source(lesson, node)
+        text = source_of(lesson.source, node)
         if name in self.definitions or name in self.imports:
             if self.definitions.get(name, (None, None))[1] != text:
                 other = self.definitions[name][0].full_name if name in self.definitions else self.imports[name]
@@ -104,11 +102,11 @@ class _Cutter:
                 )
             return
         self._under_way.add((lesson.full_name, name))
-        for needed in sorted(_globals_of(text) & top.keys(), key=lambda other: list(top).index(other)):
+        for needed in sorted(globals_of(text) & top.keys(), key=lambda other: list(top).index(other)):
             if needed != name:
                 self.add(lesson, needed)
         self._under_way.discard((lesson.full_name, name))
-        for target in _bound_names(node):
+        for target in bound_names(node):
             self.definitions[target] = (lesson, text)
 
     def _add_import(self, lesson, name, alias):
@@ -126,13 +124,9 @@ class _Cutter:
             if name != alias.name:
                 self.definitions.setdefault(name, (lesson, f"{name} = {alias.name}"))
             return
-        if module is None:
-            line = f"import {alias.name}" + (f" as {alias.asname}" if alias.asname else "")
-        else:
-            line = f"from {module} import {alias.name}" + (f" as {alias.asname}" if alias.asname else "")
-        if name in self.definitions or self.imports.get(name, line) != line:
+        if name in self.definitions or self.imports.get(name, alias.line) != alias.line:
             raise catalog.UsageError(f"{name} means different things in two lessons: cut them apart")
-        self.imports[name] = line
+        self.imports[name] = alias.line
 
     def program(self, names):
         short = [name.removeprefix(PACKAGE_PREFIX + ".") for name in names]
@@ -158,58 +152,3 @@ def _import_order(line):
 
 
 _STANDARD = {"abc", "collections", "dataclasses", "enum", "functools", "itertools", "math", "operator", "re", "typing"}
-
-
-class _Alias(ast.alias):
-    """An imported name together with the module that it comes from (None for `import …`)."""
-
-    def __init__(self, alias, module):
-        super().__init__(alias.name, alias.asname)
-        self.module = module
-
-
-def _top_level(lesson):
-    """`{bound name: node}` of the file, in its order."""
-    top = {}
-    for node in lesson.tree.body:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                top[alias.asname or alias.name.split(".")[0]] = _Alias(alias, None)
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                top[alias.asname or alias.name] = _Alias(alias, node.module)
-        else:
-            for name in _bound_names(node):
-                top[name] = node
-    return top
-
-
-def _bound_names(node):
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-        return [node.name]
-    if isinstance(node, (ast.Assign, ast.AnnAssign)):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
-    return []
-
-
-def _source(lesson, node):
-    """The node's text with its decorators and a comment that ends its last line."""
-    lines = lesson.source.splitlines()
-    first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
-    return "\n".join(lines[first - 1 : node.end_lineno])
-
-
-def _globals_of(text):
-    """Names that a piece of code takes from the file's top level, local variables of the same name left out."""
-    found = set()
-
-    def visit(table):
-        for symbol in table.get_symbols():
-            if symbol.is_referenced() and (symbol.is_global() or table.get_type() == "module"):
-                found.add(symbol.get_name())
-        for child in table.get_children():
-            visit(child)
-
-    visit(symtable.symtable(text, "<snippet>", "exec"))
-    return found

@@ -1,6 +1,5 @@
 """Reports on disk: written whole or not at all, and read back for `--resume` and for the chapter's page."""
 
-import hashlib
 import json
 import os
 import platform
@@ -10,8 +9,10 @@ from pathlib import Path
 
 from kerasnotes import __version__
 from kerasnotes.course import catalog
+from kerasnotes.course.fingerprint import Fingerprints
 from kerasnotes.course.render import chapter_html
 
+TRIAL_BYTES = 1_000_000  # what must fit into a folder before a run begins
 PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib", "gymnasium")
 
 
@@ -45,18 +46,67 @@ def versions():
     return found
 
 
-def provenance():
-    """What a result depends on besides its settings: `{"versions": …, "source": …}`."""
-    return {"versions": versions(), "source": source_digest()}
+def provenance(lesson, prints=None):
+    """What a result depends on besides its settings: `{"versions": …, "fingerprint": …}`.
+
+    Args:
+        lesson: The `catalog.Lesson`.
+        prints: A `Fingerprints` to share between lessons, or None.
+    """
+    return {"versions": versions(), "fingerprint": (prints or Fingerprints()).of(lesson)}
 
 
-def source_digest():
-    """One SHA-256 over the package's source: a result is reused only if the code is the same."""
-    digest = hashlib.sha256()
-    for path in sorted(catalog.PACKAGE.rglob("*.py")):
-        digest.update(path.relative_to(catalog.PACKAGE).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+def default_settings(lesson):
+    """The settings of a recorded run: default scale, seed 0."""
+    return effective_settings(lesson, "default", 0)
+
+
+def effective_settings(lesson, scale, seed, changed=None):
+    """The keyword arguments of a run: the lesson's defaults, then its scale's, then the user's."""
+    settings = {setting.name: setting.default for setting in lesson.settings}
+    settings.update(lesson.scale_settings(scale))
+    settings.update(changed or {})
+    if "seed" in settings:
+        settings["seed"] = seed
+    return settings
+
+
+def settings_as_json(settings):
+    """Settings as `report.json` holds them."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+
+
+def identity(full_name, scale, seed, settings, provenance):
+    """What a stored report must say for `reusable` to take it in place of a new run."""
+    return {
+        "lesson": full_name, "scale": scale, "seed": seed, "settings": settings_as_json(settings), **provenance,
+    }  # fmt: skip
+
+
+def check_place(path, name):
+    """Make sure, before anything runs, that files can be written into a folder, which need not exist yet.
+
+    Args:
+        path: The folder.
+        name: What the message calls it, such as `"--out"`.
+
+    Raises:
+        UsageError: If a file is in the way, the place is read-only or full, or its name is impossible.
+    """
+    path = Path(path)
+    try:
+        there = next(each for each in (path, *path.absolute().parents) if each.exists())
+        if not there.is_dir():
+            raise catalog.UsageError(f"{name}: expected a folder, got the file {there}")
+        with tempfile.NamedTemporaryFile(prefix=".kerasnotes-", dir=there) as trial:
+            trial.write(b"\0" * TRIAL_BYTES)
+            trial.flush()
+            os.fsync(trial.fileno())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise catalog.UsageError(
+            f"{name}: nothing can be written to {path} ({reason}); choose another folder"
+        ) from None
 
 
 def save(directory, report, images):
@@ -85,7 +135,7 @@ def load(directory, with_images=True):
 
 def reusable(report, expected):
     """Whether a stored report is what a new run would give: it ended, and lesson, scale, seed, settings, versions and
-    source are the expected ones."""
+    fingerprint are the expected ones."""
     return report["error"] is None and all(report.get(name) == value for name, value in expected.items())
 
 

@@ -6,7 +6,6 @@ a Ray task, which Ray itself tries again when a node dies. (Ray's joblib backend
 all are done, and one dead worker ends the whole sweep.)
 """
 
-import argparse
 import collections
 import contextlib
 import hashlib
@@ -19,7 +18,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerasnotes.course import catalog, render, store
+from kerasnotes.course import catalog, records, render, store
+from kerasnotes.course.fingerprint import Fingerprints
 from kerasnotes.course.progress import Tracker
 from kerasnotes.course.report import png_of
 from kerasnotes.course.run import (
@@ -27,8 +27,6 @@ from kerasnotes.course.run import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     SEED,
-    effective_settings,
-    identity,
     import_tensorflow,
     run_lesson,
 )
@@ -71,6 +69,7 @@ def add_arguments(parser):
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of each process (default 1)")
     parser.add_argument("--attempts", type=int, default=3, metavar="N",
                         help="how often to try a run whose worker dies (default 3)")  # fmt: skip
+    parser.add_argument("--record", action="store_true", help="keep on how many seeds each check held with the records")
     parser.add_argument("--cluster", metavar="HOST:PORT", help="run on the Ray cluster with this address")
 
 
@@ -83,11 +82,15 @@ def main(options, console):
     _at_least_one("--attempts", options.attempts)
     if options.cluster is not None:
         check_cluster(options.cluster)
-    if options.out.exists() and not options.out.is_dir():
-        raise catalog.UsageError(f"--out: expected a folder, got the file {options.out}")
+    if options.record and (options.scale != "default" or options.changes):
+        raise catalog.UsageError("--record keeps seeds at default scale and with the lesson's own settings only")
+    store.check_place(options.out / lesson.full_name, "--out")
+    if options.record:
+        store.check_place(records.folder(lesson), "the records")
     where = f"the cluster at {options.cluster}" if options.cluster else f"{workers} processes of {threads} threads"
     folder = options.out / lesson.full_name
-    provenance = store.provenance()
+    prints = Fingerprints()
+    provenance = store.provenance(lesson, prints)
     results = {run: stored for run in runs if (stored := _stored(run, provenance)) is not None}
     todo = [run for run in runs if run not in results]
     console.print(
@@ -131,6 +134,10 @@ def main(options, console):
     store.write_atomically(folder / "sweep.json", store.to_json(summary))
     store.write_atomically(folder / "index.html", page(lesson, summary, images))
     _print(summary, console)
+    if options.record and len(results) == len(runs):
+        kept = records.save_seeds(lesson, list(results.values()), prints.depends(lesson))
+        records.write_index()
+        console.print(f"recorded: every check held on {kept['held']} of {len(runs)} seeds")
     if todo and code == EXIT_OK:
         console.print(f"{len(todo)} runs in {seconds:.0f} s, {60 * len(todo) / max(seconds, 1e-9):.1f} a minute")
     console.print(f"read it in a browser: {folder / 'index.html'}", soft_wrap=True)
@@ -178,7 +185,7 @@ def plan(name, seeds, changes, scale, out):
     for values in itertools.product(*grid.values()):
         swept = tuple(zip(grid, values, strict=True))
         for seed in seeds:
-            settings = effective_settings(lesson, scale, seed, dict(swept))
+            settings = store.effective_settings(lesson, scale, seed, dict(swept))
             directory = Path(out) / lesson.full_name / scale / _folder(swept) / f"seed-{seed}"
             runs.append(Run(lesson.full_name, scale, swept, tuple(settings.items()), seed, directory))
     return lesson, runs
@@ -280,7 +287,7 @@ def _folder(swept):
 def _stored(run, provenance):
     """The run's report, if it is on disk and what a new run would give."""
     stored = store.load(run.directory, with_images=False)
-    expected = identity(run.lesson, run.scale, run.seed, dict(run.settings), provenance)
+    expected = store.identity(run.lesson, run.scale, run.seed, dict(run.settings), provenance)
     return stored[0] if stored is not None and store.reusable(stored[0], expected) else None
 
 
@@ -554,19 +561,18 @@ def _print(summary, console):
         console.print(f"{left} of {len(summary['runs'])} runs are not done", style="yellow")
 
 
-def new_parser(subparsers):
-    """Add `sweep` to the command line."""
-    parser = subparsers.add_parser(
-        "sweep",
-        help="run a lesson for many seeds and settings, here or on a cluster",
-        description="Run one lesson for all combinations of seeds and settings, each in a process of its own, and "
+def describe(parser):
+    """Give the command line's `sweep` its help and options."""
+    parser.description = (
+        "Run one lesson for all combinations of seeds and settings, each in a process of its own, and "
         "show mean, standard error, lowest and highest value, and on how many seeds each check held. What is done is "
-        "never run again: the same command goes on where it stopped.",
-        epilog="examples:\n  python -m kerasnotes sweep chapter08.clipping --seeds 0-19\n"
+        "never run again: the same command goes on where it stopped."
+    )
+    parser.epilog = (
+        "examples:\n  python -m kerasnotes sweep chapter08.clipping --seeds 0-19\n"
         "  python -m kerasnotes sweep chapter08.clipping --seeds 0-4 --set learning_rate=0.1,0.3 --set steps=200\n"
         "  python -m kerasnotes sweep chapter12.dqn --seeds 0-99 --cluster 127.0.0.1:6379\n\n"
-        "exit code: 0 all runs ended, 1 some did not, 2 wrong usage, 130 interrupted",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "exit code: 0 all runs ended, 1 some did not, 2 wrong usage, 130 interrupted"
     )
     add_arguments(parser)
     parser.set_defaults(command=main)
