@@ -33,9 +33,7 @@ $$g \\leftarrow g \\cdot \\frac{c}{\\max(c, \\lVert g\\rVert)}$$
 ```{listing} chapter08.clipping.clip_by_global_norm
 ```
 
-```{result-figure} chapter08.clipping
-:title: Clipping by global norm
-```
+![Clipping by global norm](results/chapter08/clipping/clipping-by-global-norm-keeps-the-direction-and-the-run.png)
 
 ```{result-checks} chapter08.clipping
 :labels: clipped at 6.5
@@ -73,7 +71,7 @@ def results(tmp_path_factory):
 def site(tmp_path_factory, chapter, results):
     folder = tmp_path_factory.mktemp("site")
     (folder / "chapter08.md").write_text(PAGE, encoding="utf-8")
-    builder.build(folder, results, folder / "site", chapters=[chapter])
+    builder.build(folder, results, folder / "site", chapters=[chapter], draft=True)
     return folder / "site"
 
 
@@ -91,6 +89,22 @@ def test_a_page_shows_what_it_names(site):
     assert 'alt="Left: a gradient (1, 8)' in page
     assert "less depth: four inputs a step" in page
     assert 'href="../lessons/chapter08.clipping.html#chapter08-clipping-cosine"' in page
+    assert "Results on this page: your own run" in page
+    assert "smoke scale, TensorFlow" in page
+
+
+def test_a_listing_begins_with_its_own_function(site):
+    page = text_of(site, "chapters/chapter08.html")
+    listing = page.partition("kn-listing")[2]
+    first, folded, _ = listing.partition("<details>")
+    assert "clip_by_global_norm</span>" in first
+    assert folded
+    assert '<span class="kn">import</span>' not in first  # what it needs comes below
+
+
+def test_a_lesson_page_opens_with_its_example(site):
+    page = text_of(site, "lessons/chapter08.clipping.html").partition("<article")[2]
+    assert page.index(">example<") < page.index("Settings<") < page.index("Results<")
 
 
 def test_a_lesson_page_holds_the_whole_report_and_both_downloads(site, results):
@@ -125,6 +139,7 @@ def test_nothing_points_to_another_host(site):
         ("```{listing} chapter08.clipping.clip_by_nrom\n```", "Did you mean clip_by_norm"),
         ("```{listing} chapter08.cliping.cosine\n```", "Did you mean clipping"),
         ("```{result-figure} chapter08.clipping\n:title: no such figure\n```", "no figure begins with"),
+        ("![a](results/chapter08/clipping/no-such.png)", "no figure begins with"),
         ("```{result-figure} chapter08.bptt\n:title: x\n```", "no results"),
         ("```{result-checks} chapter08.clipping\n:labels: no such label\n```", "no check begins with"),
         ("{measured}`chapter08.clipping: by`", "is the beginning of"),
@@ -139,8 +154,40 @@ def test_what_does_not_exist_fails_with_the_name_of_the_page(tmp_path, chapter, 
     monkeypatch.setattr("kerasnotes.course.site_directives.api_rows", list)  # the table of calls is not at stake
     (tmp_path / "chapter08.md").write_text(f"# Chapter 08\n\n{wrong}\n", encoding="utf-8")
     with pytest.raises(builder.SiteError, match=r"(?s)chapters/chapter08.md:3.*" + message.replace(".", r"\.")):
-        builder.build(tmp_path, results, tmp_path / "site", chapters=[chapter])
+        builder.build(tmp_path, results, tmp_path / "site", chapters=[chapter], draft=True)
     assert not (tmp_path / "site").exists()
+
+
+def changed_report(results, folder, change, whole):
+    """The results with a change in the report: `whole` stores it as a run does, else the file is edited."""
+    report, images = store.load(results / "chapter08" / "clipping")
+    change(report)
+    place = folder / "chapter08" / "clipping"
+    store.save(place, report, images)
+    if not whole:
+        text = (place / "report.json").read_text(encoding="utf-8")
+        (place / "report.json").write_text(text.replace('"seed": 0', '"seed": 1'), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "whole", "reason"),
+    [
+        ({"scale": "default"}, True, None),
+        ({}, True, "smoke scale"),
+        ({"scale": "default", "status": "failed"}, True, "do not all hold"),
+        ({"scale": "default", "fingerprint": "0"}, True, "has changed since"),
+        ({"scale": "default"}, False, "changed by hand"),
+    ],
+)  # fmt: skip
+def test_what_is_no_finding_is_not_shown(tmp_path, chapter, results, change, whole, reason):
+    found = changed_report(results, tmp_path, lambda report: report.update(change), whole)
+    if reason is None:
+        assert builder._reports([chapter], found, draft=False)
+        return
+    with pytest.raises(builder.SiteError, match=f"(?s)no findings.*chapter08.clipping: .*{reason}.*--draft"):
+        builder._reports([chapter], found, draft=False)
+    assert builder._reports([chapter], found, draft=True)
 
 
 def test_missing_results_and_pages_are_named(tmp_path, chapter, results):
@@ -148,7 +195,7 @@ def test_missing_results_and_pages_are_named(tmp_path, chapter, results):
     with pytest.raises(builder.SiteError, match="page chapter08: no results of clipping"):
         builder.build(tmp_path / "pages", tmp_path, tmp_path / "site", chapters=[chapter])
     with pytest.raises(builder.SiteError, match=r"missing chapter08\.md"):
-        builder.build(tmp_path / "pages", results, tmp_path / "site", chapters=[chapter])
+        builder.build(tmp_path / "pages", results, tmp_path / "site", chapters=[chapter], draft=True)
     with pytest.raises(builder.SiteError, match="no pages in"):
         builder.build(tmp_path / "none", results, tmp_path / "site", chapters=[chapter])
 
@@ -245,8 +292,7 @@ def test_search_finds_a_lesson(open_page, address):
 def test_the_copy_button_copies_a_program_that_runs(open_page, address, tmp_path):
     page = open_page(address + "chapters/chapter08.html")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.hover("div.highlight")
-    page.click("button.copybtn")
+    page.click(".kn-program button.copybtn")
     page.wait_for_timeout(300)
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("# chapter08.clipping.clip_by_global_norm")

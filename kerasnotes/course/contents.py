@@ -92,7 +92,8 @@ def print_results(lesson, console):
     versions = ", ".join(f"{name} {report['versions'][name]}" for name in ("python", "tensorflow", "keras"))
     console.print(Text.assemble((lesson.full_name, "bold"), f"  {lesson.headline}"), soft_wrap=True)
     console.print(
-        f"recorded on {report['date']} at {report['scale']} scale with seed {report['seed']}, {versions}", style="dim"
+        f"recorded on {report['times']['date']} at {report['scale']} scale with seed {report['seed']}, {versions}",
+        style="dim",
     )
     render.terminal(report, console)
     console.print(f"  {render.counts_text(report['counts'])} · {report['times']['seconds']:.1f} s", style="green")

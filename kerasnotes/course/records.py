@@ -5,7 +5,6 @@ says what it depends on (`fingerprint.py`), so that reading it tells whether a r
 it may lie `seeds.json`, what a sweep over seeds found. `index.json` and `README.md` repeat the numbers of all records.
 """
 
-import datetime
 import hashlib
 import io
 import json
@@ -70,7 +69,7 @@ def reason_to_run(lesson, prints, root=None):
     settings = store.settings_as_json(store.default_settings(lesson))
     if report["settings"] != settings:
         return "other settings"
-    if report.get("digest") != content_digest(report):
+    if not store.untouched(report):
         return "the report was changed by hand"
     missing = [r["file"] for r in report["records"] if r["kind"] == "figure" and not _sound(lesson, r, root)]
     if missing:
@@ -83,12 +82,6 @@ def reason_to_run(lesson, prints, root=None):
 
 def _sound(lesson, record, root):
     return fingerprint.file_hash(folder(lesson, root) / record["file"]) == record.get("sha256")
-
-
-def content_digest(report):
-    """A hash over everything that a report says, by which an edited one is known."""
-    content = {name: value for name, value in report.items() if name != "digest"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:32]
 
 
 def save(lesson, report, images, depends, root=None):
@@ -111,10 +104,8 @@ def save(lesson, report, images, depends, root=None):
         "records": records,
         "depends": depends,
         "fingerprint": fingerprint.digest_of(depends),
-        "cores": cores(),
-        "date": today(),
     }
-    store.save(folder(lesson, root), {**report, "digest": content_digest(report)}, images)
+    store.save(folder(lesson, root), report, images)
 
 
 def smaller(name, image):
@@ -127,16 +118,6 @@ def smaller(name, image):
     buffer = io.BytesIO()
     picture.save(buffer, format="png", optimize=True)
     return min(image, buffer.getvalue(), key=len)
-
-
-def cores():
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def today():
-    """The date in UTC as text."""
-    return datetime.datetime.now(datetime.timezone.utc).date().isoformat()
 
 
 # --- running again -------------------------------------------------------------------------------------------------
@@ -307,7 +288,7 @@ def seeds_summary(lesson, reports, depends):
         "lesson": lesson.full_name,
         "fingerprint": fingerprint.digest_of(depends),
         "versions": store.versions(),
-        "date": today(),
+        "date": store.today(),
         "seeds": sorted(report["seed"] for report in reports),
         "held": len(reports) - len(failed),
         "failed": failed,
@@ -400,8 +381,8 @@ def gather(root=None):
             "figures": sum(r["kind"] == "figure" for r in report["records"]),
             "seconds": report["times"]["seconds"],
             "peak_memory_mb": report["times"]["peak_memory_mb"],
-            "cores": report["cores"],
-            "date": report["date"],
+            "cores": report["times"]["cores"],
+            "date": report["times"]["date"],
         }
         if seeds is not None:
             thin = thinnest(seeds)

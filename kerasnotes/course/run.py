@@ -107,7 +107,12 @@ def run_lesson(lesson, settings, *, scale="default", seed=0, progress=None, show
         module.lesson(record, **settings)
     except Exception:
         record.error = traceback.format_exc()
-    times = {"seconds": round(time.perf_counter() - start, 3), "peak_memory_mb": memory.megabytes()}
+    times = {
+        "seconds": round(time.perf_counter() - start, 3),
+        "peak_memory_mb": memory.megabytes(),
+        "cores": store.cores(),
+        "date": store.today(),
+    }
     report = {**record.to_dict(), "point": lesson.point, "times": times}
     return {**report, **(provenance or store.provenance(lesson))}, record.images
 

@@ -1,4 +1,4 @@
-"""Builds the site: pages of reading, lessons with their code, and the results of the last run. It runs no lesson.
+"""Builds the site: pages of reading, lessons with their code, and recorded runs. It runs no lesson.
 
 The pages in `chapters/` are copied, a page for every lesson and the indexes are written, and Sphinx makes HTML of them.
 What a page includes by name comes from `site_directives.py`. A name, link or result that is not there fails the build.
@@ -11,11 +11,13 @@ import tempfile
 from pathlib import Path
 
 from kerasnotes import __version__
-from kerasnotes.course import catalog, store
+from kerasnotes.course import catalog, records, render, store
 
 PAGES = catalog.PACKAGE.parent / "chapters"
 NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_copybutton", "nbformat")
 EXTENSIONS = ["myst_parser", "sphinx_copybutton", "sphinx-mathjax-offline", "kerasnotes.course.site_directives"]
+# A figure as every viewer of Markdown draws it; the site adds what the report says of it.
+RESULT_IMAGE = r"^!\[[^\]]*\]\(results/(chapter\d\d)/(\w+)/([^)]+)\)$"
 FAVICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#006ba4"/>'
     '<path d="M4 12V4m7 0-6 4 6 4" fill="none" stroke="#fff" stroke-width="2"/></svg>'
@@ -48,26 +50,44 @@ class SiteError(catalog.UsageError):
     """The site cannot be built; the message names the pages and what they lack."""
 
 
+def add_arguments(parser):
+    """The options of `python -m kerasnotes site`."""
+    parser.add_argument(
+        "--results", type=Path, metavar="DIR", help="show your own runs: a folder that --out of a run has made"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/site"), metavar="DIR", help="folder for the site (default out/site)"
+    )
+    parser.add_argument(
+        "--draft", action="store_true", help="show results also where they are stale, of smoke scale, or do not hold"
+    )
+
+
 def main(options, console):
     """Build the site as the command line asks. Returns the exit code."""
-    out = options.out or options.results / "site"
+    out = options.out
+    results = options.results or catalog.results_directory()
+    if options.results is not None and not options.results.is_dir():
+        raise catalog.UsageError(f"--results: expected a folder with reports, got {options.results}")
+    store.check_place(out, "--out")
     try:
-        build(PAGES, options.results, out, say=lambda text: console.print(text, style="dim"))
+        build(PAGES, results, out, draft=options.draft, say=lambda text: console.print(text, style="dim"))
     except SiteError as error:
-        console.print(f"error: {error}", style="red", markup=False)
+        console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         return 1
     console.print(f"the site: {out / 'index.html'}")
     return 0
 
 
-def build(pages, results, out, *, chapters=None, say=lambda text: None):
+def build(pages, results, out, *, chapters=None, draft=False, say=lambda text: None):
     """Build the site.
 
     Args:
         pages: Folder with the pages `chapterNN.md`.
-        results: Folder with reports, as `--out` of a run leaves them.
+        results: Folder with reports, as `--out` of a run leaves them, or of the recorded runs.
         out: Folder for the site; it is replaced as a whole when the build succeeds.
         chapters: The chapters to show; all that there are by default.
+        draft: Whether to show stale results, those of smoke scale, and those that do not hold.
         say: Called with a line of text about what is done.
 
     Raises:
@@ -82,7 +102,7 @@ def build(pages, results, out, *, chapters=None, say=lambda text: None):
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "objects.inv").exists())):
         raise SiteError(f"--out: {out} holds something else than a site; choose another folder")
     chapters = tuple(catalog.chapters() if chapters is None else chapters)
-    reports = _reports(chapters, results)
+    reports = _reports(chapters, results, draft)
     missing = [f"{chapter.name}.md" for chapter in chapters if not (pages / f"{chapter.name}.md").is_file()]
     if missing:
         raise SiteError(f"{pages}: expected a page for every chapter, missing {', '.join(missing)}")
@@ -98,21 +118,62 @@ def build(pages, results, out, *, chapters=None, say=lambda text: None):
         shutil.move(target, out)
 
 
-def _reports(chapters, results):
-    """`{lesson's full name: report}`; raises if one is missing."""
-    reports, missing = {}, {}
+def _reports(chapters, results, draft):
+    """`{lesson's full name: report}`; raises if one is missing, or shows what a run today would not."""
+    reports, missing, wrong, prints = {}, {}, [], records.fingerprints()
+    recorded = results.resolve() == catalog.results_directory().resolve()
     for chapter in chapters:
         for lesson in chapter.lessons:
             stored = store.load(results / chapter.name / lesson.name)
             if stored is None:
                 missing.setdefault(chapter.name, []).append(lesson.name)
-            else:
-                reports[lesson.full_name] = stored[0]
+                continue
+            reports[lesson.full_name] = {**stored[0], "recorded": recorded}
+            reason = (
+                records.reason_to_run(lesson, prints) if recorded else _reason_not_to_show(lesson, stored[0], prints)
+            )
+            if reason:
+                wrong.append(f"{lesson.full_name}: {reason}")
     if missing:
         lines = [f"page {name}: no results of {', '.join(names)} in {results}" for name, names in missing.items()]
         commands = [f"python -m kerasnotes.{name} --out {results} --resume" for name in missing]
+        if recorded:
+            commands = ["python -m kerasnotes record"]
         raise SiteError("\n".join([*lines, "These commands make them:", *commands]))
+    if wrong and not draft:
+        remedy = "python -m kerasnotes record runs them again" if recorded else "run them again"
+        raise SiteError(
+            "\n".join(["these results are no findings:", *wrong, f"{remedy}; --draft shows them all the same."])
+        )
     return reports
+
+
+def _reason_not_to_show(lesson, report, prints):
+    """Why a run of the reader's own is no finding, or None."""
+    if not store.untouched(report):
+        return "the report was changed by hand"
+    if report["scale"] == "smoke":
+        return "a run of smoke scale, which trains nothing"
+    if report["status"] != "passed":
+        return "its checks do not all hold"
+    if report.get("fingerprint") != prints.of(lesson):
+        return "the lesson has changed since this run"
+    return None
+
+
+def origin_text(reports):
+    """Where results come from, in words: recorded or the reader's own, scale, dates, versions."""
+    kinds = sorted({"recorded" if report.get("recorded") else "your own run" for report in reports})
+    scales = sorted({report["scale"] for report in reports})
+    dates = sorted({report["times"]["date"] for report in reports if report.get("times", {}).get("date")})
+    span = f" {dates[0]}" + (f" to {dates[-1]}" if len(dates) > 1 else "") if dates else ""
+    versions = {
+        name: sorted({report["versions"][name] or "?" for report in reports}) for name in ("tensorflow", "keras")
+    }
+    used = ", ".join(
+        f"{title} {' and '.join(versions[name])}" for name, title in (("tensorflow", "TensorFlow"), ("keras", "Keras"))
+    )
+    return f"{' and '.join(kinds)}{span}, {' and '.join(scales)} scale, {used}"
 
 
 # --- the sources that Sphinx reads -----------------------------------------------------------------------------------
@@ -122,6 +183,8 @@ def _write_sources(source, pages, chapters, reports, results):
     for chapter in chapters:
         text = (pages / f"{chapter.name}.md").read_text(encoding="utf-8")
         text = re.sub(r"^:(title|labels): *", "", text, flags=re.M)  # to directives these are content, not options
+        text = re.sub(RESULT_IMAGE, r"```{result-figure} \1.\2\n\3\n```", text, flags=re.M)
+        text += f"\n```{{origin}} {chapter.name}\n```\n"
         lessons = "\n".join(f"../lessons/{lesson.full_name}" for lesson in chapter.lessons)
         text += f"\n```{{toctree}}\n:hidden:\n\n{lessons}\n```\n"
         _write(source / "chapters" / f"{chapter.name}.md", text)
@@ -154,12 +217,15 @@ def _write(path, text):
 
 
 def _front_page(chapters, reports):
-    checks = sum(report["counts"]["passed"] for report in reports.values())
+    counts = render.total_counts(reports.values())
     lines = [
         "# kerasnotes",
         "",
         "Deep-learning notes that you can run, check and copy: the companion of a course on Keras and TensorFlow.",
-        f"{len(reports)} lessons measure what the course says; {checks:,} checks hold in the run that is shown here.",
+        f"{len(reports)} lessons measure what the course says. In the runs that are shown here "
+        f"{render.counts_text(counts)}.",
+        "",
+        f"*Results: {origin_text(list(reports.values()))}.*",
         "",
         "Read a chapter, look at what its lessons measured, copy a listing and run it: each is a whole program.",
         "",
@@ -201,6 +267,7 @@ def _lesson_page(lesson, report):
         "",
         f"```console\n{command}\n```",
         "",
+        *(["## Example", "", f"```{{example}} {lesson.full_name}\n```", ""] if lesson.has_example else []),
         "## Settings",
         "",
         f"```{{settings}} {lesson.full_name}\n```",
@@ -211,7 +278,7 @@ def _lesson_page(lesson, report):
         "",
         "## Listings",
         "",
-        "Each listing is a program of its own: it holds what the named function or class needs.",
+        "Each listing shows the function or class itself; what it needs is folded below it, and copying gives both.",
         "",
     ]
     for name in lesson.public_names:
@@ -269,6 +336,7 @@ def _run_sphinx(source, target, doctrees, reports):
         "html_favicon": "_static/favicon.svg",
         "html_show_sphinx": False,
         "html_show_copyright": False,
+        "copybutton_selector": "div.highlight > pre",
         "html_copy_source": False,
         "html_show_sourcelink": False,
         "myst_enable_extensions": ["dollarmath", "amsmath"],

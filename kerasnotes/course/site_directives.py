@@ -12,8 +12,9 @@ from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from kerasnotes.course import catalog, snippet
+from kerasnotes.course.names import source_of, top_level
 from kerasnotes.course.render import SYMBOLS, check_text, counts_text, number
-from kerasnotes.course.site import GALLERY, api_rows, label
+from kerasnotes.course.site import GALLERY, api_rows, label, origin_text
 
 
 class Missing(Exception):
@@ -38,14 +39,28 @@ class _Named(SphinxDirective):
 
 
 class Listing(_Named):
-    """A public name as a program of its own."""
+    """A public name: its own code, below it folded what it needs; the copy button copies both as one program."""
 
     def make(self, name, _):
         lesson, short = _public(name)
+        named, others, count = snippet.parts(f"{lesson.full_name}.{short}")
+        definitions = f"{count} definition{'' if count == 1 else 's'}" if count else "imports"
         return [
-            _code(snippet.cut([name])),
+            _listing(named, others, f"what it needs: {definitions}", snippet.cut([f"{lesson.full_name}.{short}"])),
             _paragraph("From ", _link_to_lesson(lesson, self.env.docname), f": {short}"),
         ]
+
+
+class Example(_Named):
+    """A lesson's example, below it folded the concept; the copy button copies both as one program."""
+
+    def make(self, name, _):
+        lesson = catalog.find_lesson(name)
+        if not lesson.has_example:
+            raise Missing(f"{lesson.full_name} has no example()")
+        source = source_of(lesson.source, top_level(lesson.tree)["example"])
+        whole = snippet.cut([lesson.full_name])
+        return [_listing(source, whole, "the whole program, with the concept", whole)]
 
 
 class WholeLesson(_Named):
@@ -58,11 +73,12 @@ class WholeLesson(_Named):
 
 
 class ResultFigure(_Named):
-    """A figure of the last run, by the beginning of its title."""
+    """A figure of a run, by its file's name or the beginning of its title."""
 
     def make(self, name, lines):
-        record = _only(_report(self.reports, name), "figure", "title", lines)
-        return [_figure(name, record)]
+        report = _report(self.reports, name)
+        field = "file" if lines and lines[0].endswith((".png", ".gif")) else "title"
+        return [_figure(name, _only(report, "figure", field, lines))]
 
 
 class ResultTable(_Named):
@@ -93,7 +109,7 @@ class Results(_Named):
     def make(self, name, _):
         report = _report(self.reports, name)
         times = report.get("times") or {}
-        facts = [f"scale {report['scale']}", f"seed {report['seed']}", counts_text(report["counts"])]
+        facts = [origin_text([report]), f"seed {report['seed']}", counts_text(report["counts"])]
         if times.get("seconds") is not None:
             facts.append(f"{times['seconds']:.1f} s")
         if times.get("peak_memory_mb") is not None:
@@ -106,6 +122,17 @@ class Results(_Named):
             for record in group:
                 parts.append(_figure(name, record) if kind == "figure" else _block(kind, record))
         return parts
+
+
+class Origin(SphinxDirective):
+    """Where the results of a chapter's page come from: recorded or the reader's own, scale, dates, versions."""
+
+    required_arguments = 1
+
+    def run(self):
+        reports = self.config.kerasnotes_reports
+        chapter = [report for name, report in reports.items() if name.startswith(self.arguments[0] + ".")]
+        return [_paragraph(nodes.emphasis(text=f"Results on this page: {origin_text(chapter)}."))] if chapter else []
 
 
 class Settings(_Named):
@@ -310,6 +337,14 @@ def _code(text):
     return block
 
 
+def _listing(named, others, what, whole):
+    """A definition with what it needs folded below it, and the whole program, unseen, for the copy button."""
+    folded = [nodes.raw("", f"<details><summary>{what}</summary>", format="html"), _code(others)]
+    program = nodes.container("", _code(whole), classes=["kn-program"])
+    parts = nodes.container("", _code(named), *folded, nodes.raw("", "</details>", format="html"), classes=["kn-parts"])
+    return nodes.container("", parts, program, classes=["kn-listing"])
+
+
 def _figure(lesson, record, caption=None):
     image = nodes.image(uri=f"/figures/{lesson}/{record['file']}", alt=record["alt"], loading="lazy")
     title = record["title"][:1].upper() + record["title"][1:]
@@ -369,6 +404,8 @@ def setup(app):
     app.add_config_value("kerasnotes_reports", {}, "", [dict])  # lesson's full name -> report
     for name, directive in (
         ("listing", Listing),
+        ("example", Example),
+        ("origin", Origin),
         ("whole-lesson", WholeLesson),
         ("result-figure", ResultFigure),
         ("result-table", ResultTable),

@@ -44,6 +44,23 @@ def cut(names):
     return text + ('\n\nif __name__ == "__main__":\n    example()\n' if examples else "")
 
 
+def parts(name):
+    """A snippet in two parts: what was asked for, and what it needs.
+
+    Args:
+        name: A dotted name of one function or class.
+
+    Returns:
+        `(text of the named definition, text of everything else, number of definitions in it)`.
+    """
+    lesson, (public,) = find(name)
+    cutter = _Cutter()
+    cutter.add(lesson, public)
+    named = cutter.definitions.pop(public)[1]
+    others = len({text for _, text in cutter.definitions.values()})
+    return named, cutter.program([name]), others
+
+
 def find(name):
     """What a dotted name means.
 
@@ -131,9 +148,9 @@ class _Cutter:
     def program(self, names):
         short = [name.removeprefix(PACKAGE_PREFIX + ".") for name in names]
         head = [f"# {name}" for name in short]
-        head += [f"# From kerasnotes {__version__} (MIT licence); runs without it."]
+        head += [f"# From kerasnotes {__version__}, copyright the kerasnotes authors, MIT licence; runs without it."]
         lessons = dict.fromkeys(lesson for lesson, _ in self.definitions.values())
-        head += [f"# {lesson.full_name}: {lesson.point}" for lesson in lessons]
+        head += [f"# {lesson.full_name}: {lesson.point}" for lesson in lessons if lesson is not _SHARED]
         bodies = list(dict.fromkeys(text for _, text in self.definitions.values()))
         plain = sorted(set(self.imports.values()), key=_import_order)
         blocks = ["\n".join(head)]

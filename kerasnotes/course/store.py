@@ -1,5 +1,7 @@
 """Reports on disk: written whole or not at all, and read back for `--resume` and for the chapter's page."""
 
+import datetime
+import hashlib
 import json
 import os
 import platform
@@ -33,6 +35,16 @@ def write_atomically(path, content):
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def cores():
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def today():
+    """The date in UTC as text."""
+    return datetime.datetime.now(datetime.timezone.utc).date().isoformat()
 
 
 def versions():
@@ -115,11 +127,21 @@ def save(directory, report, images):
     earlier = load(directory, with_images=False)
     for name, image in images.items():
         write_atomically(directory / name, image)
-    write_atomically(directory / "report.json", to_json(report))
+    write_atomically(directory / "report.json", to_json({**report, "digest": _digest(report)}))
     if earlier is not None:
         for record in earlier[0]["records"]:
             if record["kind"] == "figure" and record["file"] not in images:
                 (directory / record["file"]).unlink(missing_ok=True)
+
+
+def untouched(report):
+    """Whether a stored report is as it was written: an edited one is no result."""
+    return report.get("digest") == _digest(report)
+
+
+def _digest(report):
+    content = {name: value for name, value in report.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:32]
 
 
 def load(directory, with_images=True):
