@@ -296,7 +296,9 @@ def test_recorded_results_are_shown_without_tensorflow(capsys):
     shown = capsys.readouterr().out
     assert "recorded on" in shown
     assert render.counts_text(records.load(LESSON)["counts"]) in shown
-    code = "import sys; from kerasnotes.__main__ import main; main(['show', 'clipping', '--results']); "
-    run = subprocess.run([sys.executable, "-c", code + "assert 'tensorflow' not in sys.modules and 'numpy' not in sys.modules"],
-                         cwd=ROOT, capture_output=True, text=True, check=False)  # fmt: skip
+    code = (
+        "import sys; from kerasnotes.__main__ import main; main(['show', 'clipping', '--results']); "
+        "assert not {'tensorflow', 'numpy'} & set(sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

@@ -26,7 +26,7 @@ needs_ray = pytest.mark.skipif(
 
 def options(out, **changes):
     values = {"lesson": LESSON, "seeds": "0-1", "changes": [], "scale": "smoke", "out": out, "workers": 2, "threads": 1,
-              "attempts": 3, "cluster": None}  # fmt: skip
+              "attempts": 3, "cluster": None, "record": False}  # fmt: skip
     return SimpleNamespace(**{**values, **changes})
 
 
