@@ -41,7 +41,7 @@ def test_the_wheel_holds_every_source_file(wheel):
     sources = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "kerasnotes").rglob("*")
-        if path.suffix in {".py", ".mplstyle"}
+        if path.suffix in {".py", ".mplstyle", ".css", ".html"}
     }
     assert sources <= set(wheel)
 
@@ -51,6 +51,14 @@ def test_the_wheel_holds_all_data(wheel):
         assert wheel[f"kerasnotes/_data/{name}"] == expected["bytes"]
     assert "kerasnotes/_data/registry.json" in wheel
     assert "kerasnotes/_data/README.md" in wheel
+
+
+def test_the_wheel_holds_all_records(wheel):
+    root = catalog.results_directory()
+    files = {path.relative_to(root).as_posix(): path.stat().st_size for path in root.rglob("*") if path.is_file()}
+    assert "index.json" in files
+    for name, size in files.items():
+        assert wheel[f"kerasnotes/_results/{name}"] == size
 
 
 def test_the_wheel_holds_nothing_else(wheel):
@@ -64,7 +72,7 @@ def test_every_package_is_declared():
         path.parent.relative_to(ROOT).as_posix().replace("/", ".")
         for path in (ROOT / "kerasnotes").rglob("__init__.py")
     }
-    assert set(declared) == folders | {"kerasnotes._data"}
+    assert set(declared) == folders | {"kerasnotes._data", "kerasnotes._results"}
 
 
 def test_the_doctor_knows_the_declared_bounds():
@@ -81,7 +89,7 @@ def test_the_readme_prints_the_commands_that_ci_runs():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "pip install -e . && python -m kerasnotes.chapter08" in readme
     assert 'pip install -e ".[test]" && python -m pytest' in readme
-    assert 'pip install -e ".[test]" && python -m pytest' in script
+    assert 'pip install -q -e ".[test]" && python -m pytest' in script
 
 
 def test_every_chapter_has_a_page_to_read():

@@ -54,7 +54,7 @@ def test_html_is_self_contained_and_escaped(report):
     assert page.startswith("<!doctype html>")
     assert "<b>(3, 4)</b>" not in page
     assert "&lt;b&gt;(3, 4)" in page
-    assert 'alt="a line that &quot;falls&quot; &amp; ends"' in page
+    assert 'alt="a line that &#34;falls&#34; &amp; ends"' in page
     assert base64.b64encode(report.images["loss-falls.png"]).decode() in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert "http" not in page

@@ -19,7 +19,7 @@ FORMAT = "1"  # raised when reports themselves change their meaning, which makes
 SHARED = ("data", "parts", "plots", "training")
 BESIDE = re.compile(
     r"Path\(__file__\)\.with_name\(\"([^\"]+)\"\)"
-)  # a file beside the source, such as the plots' style
+)  # a file beside a shared module, such as the style of plots
 
 
 class Fingerprints:
@@ -100,7 +100,8 @@ class Fingerprints:
         for inner in ast.walk(node):  # imports inside functions
             if isinstance(inner, ast.ImportFrom) and (inner.module or "").startswith("kerasnotes."):
                 needed += [(inner.module, alias.name) for alias in inner.names]
-        found += [(f"file {file}", file_hash(source.path.with_name(file))) for file in BESIDE.findall(text)]
+        if module.rpartition(".")[2] in SHARED:
+            found += [(f"file {file}", file_hash(source.path.with_name(file))) for file in BESIDE.findall(text)]
         if module == "kerasnotes.data":
             from kerasnotes import data  # NumPy, which commands that only read need not wait for
 

@@ -5,9 +5,10 @@ like one that has just been made.
 """
 
 import base64
-import html
+import functools
 import itertools
 import re
+from pathlib import Path
 
 from rich import box
 from rich.console import Group
@@ -16,26 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 SYMBOLS = {"passed": ("✓", "green"), "failed": ("✗", "bold red"), "skipped": ("–", "yellow")}
+TEMPLATES = Path(__file__).with_name("templates")
 TIME_COLUMN = re.compile(r"\b(seconds?|ms|µs)\b")
-
-CSS = """
-.kn { font: 16px/1.5 system-ui, "Noto Sans", "Noto Sans CJK SC", sans-serif; color: #1b1f24; background: #fff; }
-.kn { max-width: 62rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
-.kn h1, .kn h2, .kn h3 { line-height: 1.25; } .kn h2 { margin-top: 2.5rem; border-top: 1px solid #d0d7de; }
-.kn h2 { padding-top: 1.2rem; } .kn .sub, .kn figcaption { color: #57606a; } .kn .wide { overflow-x: auto; }
-.kn table { border-collapse: collapse; margin: .5rem 0 1rem; font-size: .92em; font-variant-numeric: tabular-nums; }
-.kn th, .kn td { padding: .25rem .7rem; border-bottom: 1px solid #d0d7de; text-align: left; vertical-align: top; }
-.kn figure { margin: 1rem 0; } .kn img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
-.kn .passed { color: #1a6b3c; } .kn .failed, .kn .error { color: #b3261e; font-weight: 600; }
-.kn .skipped { color: #7a5b00; } .kn pre { overflow-x: auto; padding: .8rem; background: #f6f8fa; }
-.kn .correction { border-left: 4px solid #c85200; padding: .2rem 1rem; margin: 1rem 0; }
-.kn .note { border-left: 4px solid #5f9ed1; padding: .2rem 1rem; margin: 1rem 0; }
-@media (prefers-color-scheme: dark) {
-  .kn, body.kn-page { color: #e6edf3; background: #0d1117; } .kn .sub, .kn figcaption { color: #9da7b1; }
-  .kn th, .kn td, .kn h2 { border-color: #30363d; } .kn pre { background: #161b22; } .kn a { color: #79b8ff; }
-  .kn .passed { color: #56d364; } .kn .failed, .kn .error { color: #ff8b84; } .kn .skipped { color: #e3b341; }
-}
-"""
 
 
 def number(value):
@@ -92,7 +75,7 @@ def without_times(report):
 
     Left out are the block `times`, and the columns of tables whose names speak of seconds or milliseconds.
     """
-    report = {name: value for name, value in report.items() if name != "times"}
+    report = {name: value for name, value in report.items() if name not in ("times", "digest")}
     report["records"] = [_table_without_times(r) if r["kind"] == "table" else r for r in report["records"]]
     return report
 
@@ -151,8 +134,7 @@ def report_html(report, images, standalone=True):
         images: `{file name: bytes of a PNG or GIF}`.
         standalone: True gives a whole page, False a part of one (a notebook's display).
     """
-    part = f'<div class="kn"><style>{CSS}</style>{_lesson_html(report, images)}</div>'
-    return _page(report["lesson"], part) if standalone else part
+    return _template("report.html").render(report=report, images=images, standalone=standalone)
 
 
 def chapter_html(titles, about, reports):
@@ -164,16 +146,7 @@ def chapter_html(titles, about, reports):
         reports: List of `(report, images)` in the chapter's order.
     """
     counts = total_counts(report for report, _ in reports)
-    links = "".join(
-        f'<li><a href="#{_e(report["lesson"])}">{_e(report["lesson"].partition(".")[2])}</a>: '
-        f"{_e(report.get('point', ''))} "
-        f'<span class="{report["status"]}">{_e(counts_text(report["counts"]))}</span></li>'
-        for report, _ in reports
-    )
-    heading = " · ".join(_e(title) for title in titles if title)
-    body = f'<h1>{heading}</h1><p class="sub">{_e(about)}</p><p>{_e(counts_text(counts))}</p><ol>{links}</ol>'
-    body += "".join(_lesson_html(report, images) for report, images in reports)
-    return _page(f"{titles[0]} · {titles[1]}", f'<main class="kn">{body}</main>')
+    return _template("chapter.html").render(titles=titles, about=about, counts=counts, reports=reports)
 
 
 def tables_html(title, about, sections, images):
@@ -185,78 +158,43 @@ def tables_html(title, about, sections, images):
         sections: List of `(heading, columns, rows)`, rows of texts.
         images: `{file name: PNG bytes}`, shown at the end.
     """
-    body = f'<h1>{_e(title)}</h1><p class="sub">{_e(about)}</p>'
-    for heading, columns, rows in sections:
-        body += f"<h2>{_e(heading)}</h2>" + _rows_html(map(_e, columns), ([_e(cell) for cell in row] for row in rows))
-    for name, image in images.items():
-        body += f'<figure><img src="{_data_url(name, image)}" alt="{_e(name)}"></figure>'
-    return _page(title, f'<main class="kn">{body}</main>')
+    return _template("tables.html").render(title=title, about=about, sections=sections, images=images)
 
 
-def _page(title, body):
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_e(title)}</title><style>body{{margin:0}}{CSS}</style></head>"
-        f'<body class="kn-page">{body}</body></html>\n'
-    )
-
-
-def _lesson_html(report, images):
+def facts(report):
+    """Scale, seed, settings, seconds and memory of a run, as short texts."""
     times = report.get("times") or {}
-    facts = [f"{name} {number(value)}" for name, value in report["settings"].items()]
-    facts = [f"scale {report['scale']}", f"seed {report['seed']}", *(f for f in facts if not f.startswith("seed "))]
+    settings = [f"{name} {number(value)}" for name, value in report["settings"].items() if name != "seed"]
+    found = [f"scale {report['scale']}", f"seed {report['seed']}", *settings]
     if times.get("seconds") is not None:
-        facts.append(f"{times['seconds']:.1f} s")
+        found.append(f"{times['seconds']:.1f} s")
     if times.get("peak_memory_mb") is not None:
-        facts.append(f"{times['peak_memory_mb']:,} MB at most")
-    parts = [
-        f'<h2 id="{_e(report["lesson"])}">{_e(report["lesson"])}</h2>',
-        f"<p><strong>{_e(report['point'])}</strong></p>" if report.get("point") else "",
-        f'<p class="sub">{_e(" · ".join(facts))}</p>',
-    ]
+        found.append(f"{times['peak_memory_mb']:,} MB at most")
+    return found
+
+
+def blocks(report):
+    """The report's records in their order, `(kind, records)`: checks that follow each other together."""
     for kind, group in itertools.groupby(report["records"], key=lambda record: record["kind"]):
-        if kind == "check":
-            parts.append(_rows_html(("", "check", "found"), map(_check_cells, group)))
-            continue
-        parts += [_block_html(kind, record, images) for record in group]
-    if report["error"]:
-        parts.append(f'<pre class="error">{_e(report["error"])}</pre>')
-    return f"<section>{''.join(parts)}</section>"
-
-
-def _check_cells(record):
-    status = record["status"]
-    symbol = f'<span class="{status}" title="{status}">{SYMBOLS[status][0]}</span>'
-    return symbol, _e(record["label"]), f'<span class="{status}">{_e(check_text(record))}</span>'
-
-
-def _block_html(kind, record, images):
-    if kind == "table":
-        rows = ([_e(number(cell)) for cell in row] for row in record["rows"])
-        return f"<h3>{_e(record['title'])}</h3>" + _rows_html(map(_e, record["columns"]), rows)
-    if kind == "figure":
-        source = _data_url(record["file"], images[record["file"]])
-        caption = f"<figcaption>{_e(record['title'])}</figcaption>"
-        return f'<figure><img src="{source}" alt="{_e(record["alt"])}">{caption}</figure>'
-    if kind == "note":
-        return f'<p class="note">{_e(record["text"])}</p>'
-    return (
-        f'<div class="correction"><p><strong>Correction: {_e(record["topic"])}</strong></p>'
-        f"<p>The notes: {_e(record['course'])}<br>Correct: {_e(record['correct'])}<br>"
-        f"Shown by: {_e(record['shown_by'])}</p></div>"
-    )
+        records = list(group)
+        yield from [(kind, records)] if kind == "check" else [(kind, [record]) for record in records]
 
 
 def _data_url(name, image):
     return f"data:image/{name.rpartition('.')[2]};base64," + base64.b64encode(image).decode("ascii")
 
 
-def _rows_html(columns, rows):
-    head = "".join(f"<th>{column}</th>" for column in columns)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+@functools.cache
+def _template(name):
+    import jinja2
 
-
-def _e(text):
-    return html.escape(str(text), quote=True)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.globals.update(
+        blocks=blocks, check_text=check_text, counts_text=counts_text, data_url=_data_url, facts=facts,
+        style=jinja2.filters.do_mark_safe((TEMPLATES / "report.css").read_text(encoding="utf-8")), symbols=SYMBOLS,
+    )  # fmt: skip
+    environment.filters["number"] = number
+    return environment.get_template(name)

@@ -107,7 +107,7 @@ def check_place(path, name):
     """
     path = Path(path)
     try:
-        there = next(each for each in (path, *path.absolute().parents) if each.exists())
+        there = next(each for each in (path, *path.parents, *path.absolute().parents) if each.exists())
         if not there.is_dir():
             raise catalog.UsageError(f"{name}: expected a folder, got the file {there}")
         with tempfile.NamedTemporaryFile(prefix=".kerasnotes-", dir=there) as trial:
