@@ -1,7 +1,7 @@
 """What is built and installed: the wheel holds every lesson and all data, and the declared facts are true."""
 
-import ast
 import configparser
+import re
 import subprocess
 import sys
 import zipfile
@@ -10,8 +10,7 @@ import pytest
 
 import kerasnotes
 from kerasnotes import data
-from kerasnotes.course import catalog, doctor
-from kerasnotes.course.site import GALLERY
+from kerasnotes.course import catalog, doctor, pages
 
 ROOT = catalog.PACKAGE.parent
 CONFIG = configparser.ConfigParser()
@@ -97,14 +96,24 @@ def test_every_chapter_has_a_page_to_read():
     assert {path.name for path in (ROOT / "chapters").glob("chapter*.md")} == expected
 
 
-def test_the_readme_lists_every_correction_and_twelve_figures():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\", "")  # without what Markdown escapes
-    for chapter in catalog.chapters():
-        for lesson in chapter.lessons:
-            for node in ast.walk(lesson.tree):
-                if isinstance(node, ast.Call) and ast.unparse(node.func) == "report.correction":
-                    assert f"{lesson.full_name}: {ast.literal_eval(node.args[0])}" in readme
-    for name, _, caption in GALLERY:
-        (image,) = (ROOT / "chapters" / "images").glob(f"{name}.*")
-        assert f"![{caption}](chapters/images/{image.name})](kerasnotes/{name.replace('.', '/')}.py)" in readme
-    assert len(GALLERY) == 12
+def test_readme_and_corrections_say_what_the_records_say():
+    for path, text in pages.texts().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: python -m kerasnotes record writes it again"
+
+
+def test_readme_shows_twelve_figures_and_five_corrections_and_stays_short():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.count("\n") < 160
+    gallery = readme.partition("<!-- gallery -->")[2].partition("<!-- end of gallery -->")[0]
+    pictures = re.findall(r"\]\((chapters/results/[^)]*)\)", gallery)
+    assert len(pictures) == len(pages.highlights()["gallery"]) == 12
+    assert all((ROOT / picture).is_file() for picture in pictures)
+    corrections = readme.partition("<!-- corrections -->")[2].partition("<!-- end of corrections -->")[0]
+    assert corrections.count("\n| [") == len(pages.highlights()["corrections"]) == 5
+
+
+def test_every_file_that_readme_names_is_there():
+    for name in ("README.md", "CONTRIBUTING.md", "chapters/tools.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert ((ROOT / name).parent / target).exists(), f"{name}: {target}"

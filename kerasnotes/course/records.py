@@ -402,6 +402,10 @@ def write_index(root=None):
     entries = gather(root)
     store.write_atomically(root / "index.json", store.to_json(entries))
     store.write_atomically(root / "README.md", table(entries))
+    if root == catalog.results_directory():
+        from kerasnotes.course import pages
+
+        pages.write()
     return entries
 
 

@@ -22,28 +22,6 @@ FAVICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#006ba4"/>'
     '<path d="M4 12V4m7 0-6 4 6 4" fill="none" stroke="#fff" stroke-width="2"/></svg>'
 )
-GALLERY = (  # lesson, beginning of a figure's title, caption: the figures of the front page and of the README
-    ("chapter03.optimizers", "Adaptive methods", "Adaptive steps straighten a valley, if it lies along an axis"),
-    (
-        "chapter05.capacity",
-        "Training error cannot tell",
-        "Training error cannot tell too large a model from the right one",
-    ),
-    ("chapter06.convolution", "Three filters of nine weights", "Nine weights find the edges of a picture"),
-    ("chapter07.resnet", "Depth makes plain", "Depth makes plain networks worse, and residual ones not"),
-    (
-        "chapter08.clipping",
-        "Clipping by global norm",
-        "Clipped by global norm, a gradient keeps its direction and the run",
-    ),
-    ("chapter08.memory_span", "How far back", "How far back a simple cell remembers"),
-    ("chapter09.lstm", "gates over a sentence", "A cell state that is emptied at quotation marks and held in between"),
-    ("chapter10.vae", "digits from codes", "A variational autoencoder draws digits over the plane of its codes"),
-    ("chapter11.divergences", "Three distances", "Two hills slide apart: one distance still has a slope"),
-    ("chapter11.mode_collapse", "Samples on the way", "Modes kept and modes lost on a ring of eight"),
-    ("chapter12.q_learning", "two paths along the cliff", "The shortest path, and the one that allows for slips"),
-    ("chapter12.policy_gradient", "a pole before and after", "A pole before and after learning"),
-)
 
 
 class SiteError(catalog.UsageError):
@@ -197,12 +175,23 @@ def _write_sources(source, pages, chapters, reports, results):
                     target = source / "figures" / lesson.full_name / record["file"]
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(results / chapter.name / lesson.name / record["file"], target)
-    _write(source / "index.md", _front_page(chapters, reports))
+    _write(source / "index.md", _front_page(chapters, reports, (pages / "tools.md").is_file()))
+    _write(source / "records.md", _records_page(reports))
+    if (pages / "tools.md").is_file():
+        text = (pages / "tools.md").read_text(encoding="utf-8").replace("](results/README.md)", "](records.md)")
+        _write(source / "tools.md", text)
     _write(source / "names.md", "# All public names\n\n```{all-names}\n```\n")
     _write(source / "corrections.md", "# Corrections to the course's notes\n\n```{all-corrections}\n```\n")
     _write(source / "apis.md", "# Calls that the course documents\n\n```{all-apis}\n```\n")
     _write(source / "_static" / "favicon.svg", FAVICON)
     shutil.copyfile(Path(__file__).with_name("site.css"), source / "_static" / "site.css")
+
+
+def _records_page(reports):
+    """The table of recorded runs, with links to the lessons' pages instead of files."""
+    entries = {name: entry for name, entry in records.gather().items() if name in reports}
+    text = records.table(entries)
+    return re.sub(r"\[(chapter\d\d\.\w+)\]\([^)]*\)", r"{doc}`\1 <lessons/\1>`", text)
 
 
 def _notebook_text(lesson):
@@ -216,7 +205,7 @@ def _write(path, text):
     path.write_text(text, encoding="utf-8")
 
 
-def _front_page(chapters, reports):
+def _front_page(chapters, reports, tools):
     counts = render.total_counts(reports.values())
     lines = [
         "# kerasnotes",
@@ -242,6 +231,8 @@ def _front_page(chapters, reports):
         ":caption: Indexes",
         ":maxdepth: 1",
         "",
+        *(["tools"] if tools else []),
+        "records",
         "names",
         "apis",
         "corrections",

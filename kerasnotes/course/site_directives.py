@@ -13,8 +13,9 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from kerasnotes.course import catalog, snippet
 from kerasnotes.course.names import source_of, top_level
+from kerasnotes.course.pages import highlights
 from kerasnotes.course.render import SYMBOLS, check_text, counts_text, number
-from kerasnotes.course.site import GALLERY, api_rows, label, origin_text
+from kerasnotes.course.site import api_rows, label, origin_text
 
 
 class Missing(Exception):
@@ -208,11 +209,13 @@ class Gallery(_Index):
 
     def run(self):
         items = nodes.container(classes=["gallery"])
-        for name, title, caption in GALLERY:
+        for entry in highlights()["gallery"]:
+            name = entry["lesson"]
             if name not in self.reports:
                 continue
             try:
-                figure = _figure(name, _only(self.reports[name], "figure", "title", [title]), caption)
+                record = _only(self.reports[name], "figure", "title", [entry["figure"]])
+                figure = _figure(name, record, entry["caption"])
             except Missing as error:
                 raise self.error(f"gallery, {name}: {error}") from error
             figure[-1] += [nodes.Text(" "), _link_to_lesson(catalog.find_lesson(name), self.env.docname)]
