@@ -96,3 +96,16 @@ def test_numbers(value, text):
 def test_counts():
     assert render.counts_text({"passed": 1, "failed": 0, "skipped": 0}) == "1 check holds"
     assert render.counts_text({"passed": 2, "failed": 2, "skipped": 1}) == "2 checks hold, 2 fail, 1 skipped (smoke)"
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_names_stay_whole_in_tables_of_any_width(width):
+    names = ["tf.keras.losses.mean_squared_error", "optimizers.Optimizer.learning_rate", "tf.nn.softmax"]
+    report = Report()
+    report.table("calls", ["call", "state", "lesson"], [[name, "there", "chapter02.activations"] for name in names])
+    console = Console(file=io.StringIO(), width=width)
+    render.terminal(report.to_dict(), console)
+    lines = console.file.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines)
+    for name in [*names, "chapter02.activations"]:
+        assert any(name in line for line in lines), name

@@ -6,7 +6,6 @@ import shutil
 
 from rich.text import Text
 
-from kerasnotes import data
 from kerasnotes.course import store
 
 LOWEST = {
@@ -19,6 +18,7 @@ LOWEST = {
 }
 ENOUGH_MEMORY_GB = 3.0
 ENOUGH_DISK_MB = 200
+WIDTH = 16  # of the subjects' column
 
 
 def diagnose():
@@ -27,19 +27,26 @@ def diagnose():
     Returns:
         List of `(subject, finding, remedy)`; `remedy` is None where all is well.
     """
-    return [*_versions(), *_machine(), *_tensorflow(), *_data_files()]
+    return list(_findings())
+
+
+def _findings():
+    """One after another: first what needs no TensorFlow, whose import takes some seconds."""
+    yield from _versions()
+    yield from _machine()
+    yield from _data_files()
+    yield from _tensorflow()
 
 
 def print_diagnosis(console):
     """Print the diagnosis. Returns the number of things that are wrong."""
-    findings = diagnose()
-    width = max(len(subject) for subject, _, _ in findings)
-    for subject, finding, remedy in findings:
+    wrong = 0
+    for subject, finding, remedy in _findings():
         symbol = ("✓ ", "green") if remedy is None else ("✗ ", "bold red")
-        console.print(Text.assemble("  ", symbol, f"{subject:<{width}}  ", finding), soft_wrap=True)
+        console.print(Text.assemble("  ", symbol, f"{subject:<{WIDTH}}  ", finding), soft_wrap=True)
         if remedy is not None:
-            console.print(Text(f"    {'':<{width}}  → {remedy}", style="yellow"), soft_wrap=True)
-    wrong = sum(remedy is not None for _, _, remedy in findings)
+            wrong += 1
+            console.print(Text(f"    {'':<{WIDTH}}  → {remedy}", style="yellow"), soft_wrap=True)
     verdict = "everything is in order" if not wrong else f"{wrong} thing{'s' if wrong > 1 else ''} to put right"
     console.print(verdict, style="bold red" if wrong else "bold green")
     return wrong
@@ -111,6 +118,8 @@ def _tensorflow():
 
 
 def _data_files():
+    from kerasnotes import data
+
     try:
         names = sorted(data.registry())
     except data.DataFileError as error:

@@ -8,7 +8,12 @@ import nbformat
 
 from kerasnotes.course import catalog
 
-INSTALL = "The cells need kerasnotes: `pip install -e .` in its folder."
+INSTALL = (
+    "The cells need kerasnotes: `pip install -e .` in the project's folder, or `%pip install` with that folder in a cell "
+    "of this notebook."
+)
+SETTINGS = """scale = "default"  # "smoke" takes a second or two, and skips the checks that need training
+settings = {}  # for example {"seed": 1}"""
 
 
 def lesson_notebook(lesson):
@@ -24,13 +29,13 @@ def lesson_notebook(lesson):
     docstring = ast.get_docstring(lesson.tree)
     cells = [version.new_markdown_cell(f"# {lesson.full_name}\n\n{docstring}\n\n{INSTALL}")]
     cells += [version.new_code_cell(text) for text in _pieces(lesson)]
-    settings = version.new_code_cell("settings = {}  # the defaults; SMOKE instead of {} takes seconds")
+    settings = version.new_code_cell(SETTINGS)
     settings.metadata["tags"] = ["parameters"]
     run = f"""
         from kerasnotes.course.report import Report
 
-        report = Report({lesson.full_name!r})
-        lesson(report, **settings)
+        report = Report({lesson.full_name!r}, scale=scale)
+        lesson(report, **{{**(SMOKE if scale == "smoke" else {{}}), **settings}})
         report
     """
     cells += [settings, version.new_code_cell(textwrap.dedent(run).strip())]

@@ -58,8 +58,8 @@ def counts(entries):
     checks = sum(entry["checks"] for entry in entries.values())
     minutes = sum(entry["seconds"] for entry in entries.values()) / 60
     return (
-        f"{len(entries)} lessons hold {checks:,} checks, and all of them held when they were recorded: {minutes:.0f} minutes "
-        "on two CPU cores. Which lesson takes how long, and on how many seeds it held, is in\n"
+        f"{len(entries)} lessons hold {checks:,} checks. All of them held when they were recorded, in {minutes:.0f}\n"
+        "minutes on two CPU cores; which lesson takes how long, and on how many seeds it held, is in\n"
         "[chapters/results](chapters/results/README.md)."
     )
 
@@ -132,8 +132,8 @@ def corrections_page(reports):
     lines = [
         "# What the course's notes get wrong · 勘误",
         "",
-        f"{len(rows)} statements of the notes that are wrong, imprecise or out of date. Each is computed both ways by its",
-        "lesson; the last column says by which computation. `python -m kerasnotes record` writes this page.",
+        f"{len(rows)} statements of the notes that are wrong, imprecise or out of date. Each is computed both ways by",
+        "its lesson; the last column says by which computation. `python -m kerasnotes record` writes this page.",
     ]
     for chapter in catalog.chapters():
         own = [(name, record) for name, record in rows if name.startswith(chapter.name + ".")]

@@ -11,12 +11,14 @@ import re
 from pathlib import Path
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 SYMBOLS = {"passed": ("✓", "green"), "failed": ("✗", "bold red"), "skipped": ("–", "yellow")}
+INDENT, GAP = 2, 2  # characters before a block, and between the columns of a table
 TEMPLATES = Path(__file__).with_name("templates")
 TIME_COLUMN = re.compile(r"\b(seconds?|ms|µs)\b")
 
@@ -98,23 +100,28 @@ def terminal(report, console):
                 symbol, style = SYMBOLS[record["status"]]
                 detail = Text(check_text(record), style="bold red" if record["status"] == "failed" else "dim")
                 grid.add_row(Text(symbol, style=style), Text(record["label"]), detail)
-            console.print(Padding(grid, (0, 0, 0, 2), expand=False))
+            console.print(Padding(grid, (0, 0, 0, INDENT), expand=False))
             continue
         for record in group:
-            console.print(Padding(_block(kind, record), (0, 0, 0, 2), expand=False))
+            console.print(Padding(_block(kind, record, console.width - INDENT), (0, 0, 0, INDENT), expand=False))
     if report["error"]:
         console.print(Padding(Text(report["error"], style="red"), (0, 0, 0, 2), expand=False))
 
 
-def _block(kind, record):
+def _block(kind, record, width):
     if kind == "table":
+        title = Text.assemble(("table  ", "cyan"), record["title"])
+        columns, rows = record["columns"], [[number(cell) for cell in row] for row in record["rows"]]
+        longest = [max(map(_longest_word, column)) for column in zip(columns, *rows, strict=True)]
+        if sum(longest) + GAP * (len(columns) - 1) > width:  # words would be cut: a row becomes several lines
+            return Group(title, *(_row_as_lines(columns, row) for row in rows))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        for i, column in enumerate(record["columns"]):
+        for i, column in enumerate(columns):
             numeric = any(isinstance(row[i], (int, float)) for row in record["rows"])
-            table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
-        for row in record["rows"]:
-            table.add_row(*(Text(number(cell)) for cell in row))
-        return Group(Text.assemble(("table  ", "cyan"), record["title"]), table)
+            table.add_column(Text(column), justify="right" if numeric else "left", min_width=longest[i])
+        for row in rows:
+            table.add_row(*map(Text, row))
+        return Group(title, table)
     if kind == "figure":
         return Text.assemble(("figure  ", "cyan"), record["file"])
     if kind == "note":
@@ -124,6 +131,18 @@ def _block(kind, record):
         (record["topic"] + "\n", "bold"),
         f"  the notes:  {record['course']}\n  correct:    {record['correct']}\n  shown by:   {record['shown_by']}",
     )
+
+
+def _longest_word(text):
+    return max(map(cell_len, text.split()), default=0)
+
+
+def _row_as_lines(columns, row):
+    """A row that is too wide for a table: its first cell, then what the other columns say of it."""
+    rest = "; ".join(
+        f"{column} {cell}" for column, cell in zip(columns[1:], row[1:], strict=True) if cell not in ("", "–")
+    )
+    return Text.assemble((row[0], "bold"), f": {rest}" if rest else "")
 
 
 def report_html(report, images, standalone=True):
