@@ -9,7 +9,7 @@ import nbformat
 from kerasnotes.course import catalog
 
 INSTALL = (
-    "The cells need kerasnotes: `pip install -e .` in the project's folder, or `%pip install` with that folder in a cell "
+    "The cells need kerasnotes: `pip install -e .` in the folder of the project, or `%pip install FOLDER` in a cell "
     "of this notebook."
 )
 SETTINGS = """scale = "default"  # "smoke" takes a second or two, and skips the checks that need training
