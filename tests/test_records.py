@@ -255,6 +255,11 @@ def test_seeds_are_summed_up_with_the_margin_in_deviations(report, prints):
     assert records.seeds_summary(LESSON, equal, {})["checks"][0]["margin"] == pytest.approx(3.0)
 
 
+def test_numbers_that_differ_by_factors_are_compared_by_factors(report):
+    reports = [seeded(report, seed, got, want=1.0) for seed, got in enumerate([10.0, 100.0, 1000.0])]
+    assert records.seeds_summary(LESSON, reports, {})["checks"][0]["margin"] == pytest.approx(2.0)
+
+
 def test_seeds_that_agree_have_no_margin(report):
     found = records.seeds_summary(LESSON, [seeded(report, seed, 0.9) for seed in range(3)], {})
     assert found["checks"][0]["margin"] is None

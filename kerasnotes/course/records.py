@@ -16,7 +16,7 @@ from kerasnotes.course import catalog, fingerprint, render, store
 
 SCALE, SEED = "default", 0
 COLOURS = 256
-THIN = 2.0  # a margin below this many spreads is worth a second look
+SKEWED = 5.0  # positive numbers that differ by more than this factor are compared by their logarithms
 
 
 def folder(lesson, root=None):
@@ -273,7 +273,8 @@ def seeds_summary(lesson, reports, depends):
     Returns:
         A dictionary: `seeds`, `held` (seeds on which every check held), `failed` (`{seed: labels}`), and `checks`, one
         entry for each check that needs training: mean, standard deviation, extremes, on how many seeds it held, and
-        `margin`, the distance of the mean from the bound in standard deviations (None where all seeds agree).
+        `margin`, the distance of the mean from the bound in standard deviations, of logarithms where seeds differ by
+        more than a factor of five (None where all seeds agree).
     """
     failed, groups = {}, {}
     for report in sorted(reports, key=lambda report: report["seed"]):
@@ -309,10 +310,14 @@ def _spread(label, records):
     mean, deviation = statistics.fmean(got), statistics.stdev(got) if len(got) > 1 else 0.0
     entry.update(mean=mean, deviation=deviation, lowest=min(got), highest=max(got))
     if isinstance(first["want"], (int, float)) and not isinstance(first["want"], bool):
-        distances = [_distance(record, mean) for record in records]
         entry["want"] = first["want"]
+        bounds = [record["want"] for record in records]
+        if first["relation"] != "equals" and min(*got, *bounds) > 0 and max(got) > SKEWED * min(got):
+            logs = [math.log(each) for each in got]  # ratios spread by factors, so they are told apart by factors
+            mean, deviation = statistics.fmean(logs), statistics.stdev(logs)
+            records = [{**record, "want": math.log(record["want"])} for record in records]
         if deviation > 0:
-            entry["margin"] = round(min(distances) / deviation, 2)
+            entry["margin"] = round(min(_distance(record, mean) for record in records) / deviation, 2)
     return entry
 
 
