@@ -312,7 +312,7 @@ def _spread(label, records):
     if isinstance(first["want"], (int, float)) and not isinstance(first["want"], bool):
         entry["want"] = first["want"]
         bounds = [record["want"] for record in records]
-        if first["relation"] != "equals" and min(*got, *bounds) > 0 and max(got) > SKEWED * min(got):
+        if first["relation"] == "at least" and min(*got, *bounds) > 0 and max(got) > SKEWED * min(got):
             logs = [math.log(each) for each in got]  # ratios spread by factors, so they are told apart by factors
             mean, deviation = statistics.fmean(logs), statistics.stdev(logs)
             records = [{**record, "want": math.log(record["want"])} for record in records]
