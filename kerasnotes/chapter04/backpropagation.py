@@ -203,6 +203,22 @@ def _same_length(a, b):
         raise ValueError(f"y: expected one target for each of the {len(a)} inputs, got {len(b)}")
 
 
+def example():
+    """Exclusive or: a few epochs in step with Keras, then on until the network has learnt it."""
+    x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([[0], [1], [1], [0]])
+    network = SigmoidNetwork((2, 8, 1))
+    print("relative distance from central differences:", gradient_check(network, x, y))
+
+    model = keras_network(network)  # the same weights
+    model.compile(keras.optimizers.SGD(3.0), loss=half_squared_error)
+    history = model.fit(x, y, batch_size=2, epochs=3, shuffle=False, verbose=0).history
+    print("losses of Keras:", np.round(history["loss"], 6))
+    print("losses of ours: ", np.round(network.train(x, y, 3.0, epochs=3, batch_size=2, shuffle=False), 6))
+
+    network.train(x, y, learning_rate=3.0, epochs=1500, batch_size=2)
+    print("outputs for 00, 01, 10, 11:", network.forward(x).ravel().round(2))
+
+
 def lesson(
     report, *, epochs: int = 10, learning_rate: float = 3.0, hidden: int = 100, images: int = 60000, seed: int = 0
 ):

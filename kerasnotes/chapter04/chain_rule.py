@@ -150,6 +150,22 @@ def _as_value(x):
     return x if isinstance(x, Value) else Value(x)
 
 
+def example():
+    """(x + y)(y − z) at (−1, 3, 2), and its gradient: by TensorFlow's tape and by the graph above."""
+    x, y, z = tensors = [tf.constant(number) for number in (-1.0, 3.0, 2.0)]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        f = (x + y) * (y - z)
+    print("tape:", f.numpy(), [float(slope) for slope in tape.gradient(f, tensors)])
+
+    x, y, z = Value(-1), Value(3), Value(2)
+    f = (x + y) * (y - z)
+    f.backward()
+    print("ours:", f.data, [x.grad, y.grad, z.grad])
+    for node in f.graph():
+        print("  ", node, "from", [parent.data for parent in node.parents])
+
+
 def lesson(report, *, expressions: int = 200, chain: int = 10000, seed: int = 0):
     """Two graphs with values and gradients, a deep one, one with many paths, and random ones against TensorFlow.
 

@@ -195,6 +195,22 @@ def _positive_integer(name, value):
         raise ValueError(f"{name}: expected a positive integer, got {value!r}")
 
 
+def example():
+    """Norms of the weights' gradients in ten layers: by TensorFlow's tape through Dense layers, and by hand."""
+    for activation, start in (("sigmoid", "glorot"), ("relu", "he")):
+        weights, x, t = _deep_network(10, start, width=128, seed=0, batch=64)
+        layers = [keras.layers.Dense(128, activation, use_bias=False) for _ in weights]
+        model = keras.Sequential([keras.Input((128,)), *layers])
+        model.set_weights(weights)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(model(x) - t)) / (2 * len(x))
+        norms = [float(tf.norm(gradient)) for gradient in tape.gradient(loss, model.trainable_variables)]
+        ours = gradient_norms_by_layer(10, activation, start)
+        print(
+            f"{activation}: first layer {norms[0]:.3g} and {ours[0]:.3g}, last layer {norms[-1]:.3g} and {ours[-1]:.3g}"
+        )
+
+
 def lesson(
     report,
     *,

@@ -170,6 +170,29 @@ def _pixels(images, rows, columns):
     return np.where(inside.reshape(*inside.shape, *[1] * (images.ndim - 3)), found, np.zeros((), images.dtype))
 
 
+def example():
+    """Noise and smoothed labels beside Keras's; a small picture, moved and turned by whole steps and by chance."""
+    x = np.zeros((1000, 10), np.float32)
+    theirs = keras.layers.GaussianNoise(0.2, seed=0)(x, training=True)
+    print("deviation of the noise: Keras", np.std(theirs).round(3), "ours", add_noise(x, 0.2, seed=0).std().round(3))
+
+    y, logits = np.eye(3)[[0, 2]], np.array([[2.0, 0.0, 1.0], [0.0, 1.0, 3.0]])
+    theirs = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)(y, logits)
+    ours = keras.losses.CategoricalCrossentropy(from_logits=True)(smooth_labels(y, 0.1), logits)
+    print("loss with smoothed labels: Keras", float(theirs), "ours", float(ours))
+
+    image = np.arange(1, 10).reshape(1, 3, 3)
+    for name, changed in (
+        ("a picture", image),
+        ("one row down", shift_by(image, [1], [0])),
+        ("turned by 90°", rotate_by(image, [90]).round()),
+        ("np.rot90", np.rot90(image, axes=(1, 2))),
+        ("shifted at random", shift(image, 1, seed=0)),
+        ("turned at random", rotate(image, 30, seed=0).round(1)),
+    ):
+        print(f"{name:18}", changed[0].tolist())
+
+
 def lesson(
     report,
     *,

@@ -192,6 +192,24 @@ def _finite(name, values):
     return values
 
 
+def example():
+    """Polynomials through twelve noisy points, by NumPy and by the functions above; then what a line can tell apart."""
+    rng = np.random.default_rng(0)
+    x, x_new = np.linspace(-1, 1, 12), rng.uniform(-1, 1, 100)
+    y, y_new = (np.sin(3 * points) + rng.normal(0, 0.3, len(points)) for points in (x, x_new))
+    degrees = [0, 1, 3, 9]
+    fits = [np.polynomial.Polynomial.fit(x, y, degree) for degree in degrees]
+    train_errors, test_errors = error_curves(x, y, x_new, y_new, degrees)
+    print("degrees        ", degrees)
+    print("training, NumPy", np.round([np.mean((fit(x) - y) ** 2) for fit in fits], 4))
+    print("training, ours ", train_errors.round(4))
+    print("test, NumPy    ", np.round([np.mean((fit(x_new) - y_new) ** 2) for fit in fits], 4))
+    print("test, ours     ", test_errors.round(4))
+
+    print("labellings of three points:", len(line_labellings([[0, 0], [0, 1], [1, 0]])), "of 8")
+    print("of a square's four corners:", len(line_labellings([[0, 0], [0, 1], [1, 0], [1, 1]])), "of 16")
+
+
 def lesson(
     report,
     *,

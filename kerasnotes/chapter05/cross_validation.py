@@ -88,6 +88,26 @@ def cross_validate(build_model, x, y, k, seed=0, **fit_arguments):
     return np.array(scores)
 
 
+def example():
+    """Sixty examples, sorted by class: Keras's hold-out of the last third, and three folds."""
+    rng, y = np.random.default_rng(0), np.repeat([0, 1, 2], 20)
+    x = rng.normal(np.array([[0, 0], [4, 0], [0, 4]])[y], 1.0)  # (60, 2), a cloud for each class
+
+    def build_model():
+        layers = [keras.Input((2,)), keras.layers.Dense(3, "softmax", kernel_initializer="zeros")]
+        model, loss = keras.Sequential(layers), "sparse_categorical_crossentropy"
+        model.compile(keras.optimizers.Adam(0.5), loss, metrics=["accuracy"], run_eagerly=True)  # for few steps
+        return model
+
+    model, fit = build_model(), {"batch_size": 5, "verbose": 0}
+    history = model.fit(x, y, validation_split=1 / 3, **fit).history
+    print("accuracy on the last third, a class that training never saw:", history["val_accuracy"][-1])
+    accuracies = cross_validate(build_model, x, y, 3, **fit)
+    print("accuracies of three folds:", accuracies, "mean", accuracies.mean())
+    for train, validation in k_fold(7, 3, seed=0):
+        print("  of seven examples, train on", train, "and test on", validation)
+
+
 def lesson(
     report,
     *,

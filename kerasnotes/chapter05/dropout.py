@@ -123,6 +123,24 @@ def _checked(x, rate):
     return x
 
 
+def example():
+    """Ten numbers, half of them dropped: by TensorFlow, by Keras in training and afterwards, and by hand."""
+    x = tf.range(1.0, 11.0)
+    print("tf.nn.dropout                       ", tf.nn.dropout(x, rate=0.5, seed=1).numpy())
+    layer = keras.layers.Dropout(rate=0.5, seed=1)
+    print("layers.Dropout, training=True       ", layer(x, training=True).numpy())
+    print("layers.Dropout, training=False      ", layer(x, training=False).numpy())
+    stateless = tf.nn.experimental.stateless_dropout(x, rate=0.5, seed=(1, 0))
+    print("tf.nn.experimental.stateless_dropout", stateless.numpy())
+    print("dropout, the same seed              ", dropout(x, 0.5, (1, 0)).numpy())
+    print("classic_dropout                     ", classic_dropout(x, 0.5, (1, 0)).numpy())
+    print("classic_inference                   ", classic_inference(x, 0.5).numpy())
+
+    w = np.ones((10, 1))
+    print("a sum of the ten: mean over all", len(all_masks(10, 0.5)[0]), "thinned ones", exact_ensemble(w, x, 0.5))
+    print("and of the scaled inputs", float(tf.reduce_sum(classic_inference(x, 0.5))))
+
+
 def lesson(
     report,
     *,

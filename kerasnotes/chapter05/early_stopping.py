@@ -14,6 +14,7 @@ import io
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from kerasnotes import data, plots, training
 from kerasnotes.chapter02.mlp import build_mlp
@@ -120,6 +121,29 @@ def _direction(mode, monitor):
             "pass mode='min' or mode='max'"
         )
     return DIRECTIONS[name]
+
+
+def example():
+    """A model with more weights than examples, stopped by Keras's callback; the same epochs by the rules above."""
+    rng = np.random.default_rng(0)
+    x, start = rng.normal(size=(40, 30)), keras.initializers.GlorotUniform(seed=0)
+    y = x[:, :1] + rng.normal(size=(40, 1))  # one feature matters, the others are there to be learnt by heart
+    model = keras.Sequential([keras.Input((30,)), keras.layers.Dense(1, kernel_initializer=start)])
+    model.compile(keras.optimizers.SGD(0.05), loss="mse")
+    stop = tf.keras.callbacks.EarlyStopping(
+        monitor="val_loss", min_delta=0, patience=3, verbose=1, mode="auto", baseline=None, restore_best_weights=True
+    )
+    history = model.fit(x, y, validation_split=0.4, epochs=100, shuffle=False, callbacks=[stop], verbose=0).history
+    watched = history["val_loss"]
+    print("validation losses:", np.round(watched, 3))
+    print(
+        "Keras: the last epoch is",
+        len(watched),
+        "and the kept loss",
+        np.round(model.evaluate(x[24:], y[24:], verbose=0), 3),
+    )
+    last, best = stopping_epoch(watched, patience=3), best_epoch(watched)
+    print("ours:  the last epoch is", last + 1, "and the kept loss", np.round(watched[best], 3), "of epoch", best + 1)
 
 
 def lesson(

@@ -104,6 +104,24 @@ def excess_risk(best_in_class_risk, erm_risk, achieved_risk, bayes_risk):
     return best_in_class_risk - bayes_risk, erm_risk - best_in_class_risk, achieved_risk - erm_risk
 
 
+def example():
+    """A constant, a line and a polynomial of degree 6, fitted by NumPy to many training sets from one parabola."""
+    x = np.linspace(-1, 1, 20)
+
+    def sample_data(rng):
+        return x, x**2 + rng.normal(0, 0.3, len(x))
+
+    print("degree   bias²  variance   noise   their sum   total, measured apart")
+    for degree in (0, 1, 2, 6):
+        parts = bias_variance(
+            lambda x, y, degree=degree: np.polynomial.Polynomial.fit(x, y, degree), sample_data, x, np.square, 500, 0
+        )
+        print(f"{degree:6}" + "{:8.4f}{:10.4f}{:8.4f}{:12.4f}{:12.4f}".format(*parts[:3], sum(parts[:3]), parts[3]))
+
+    parts = excess_risk(best_in_class_risk=0.30, erm_risk=0.37, achieved_risk=0.41, bayes_risk=0.25)
+    print("of the excess risk 0.16: approximation, estimation, optimization", np.round(parts, 4))
+
+
 def lesson(
     report,
     *,

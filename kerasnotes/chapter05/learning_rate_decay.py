@@ -108,6 +108,26 @@ def _epoch(epoch):
     return epoch
 
 
+def example():
+    """A rate assigned in every epoch, as the course does it; the same by Keras's schedule; then the other shapes."""
+    rate, optimizer = linear_decay(0.2, 5), keras.optimizers.SGD(0.2)
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.2, decay_steps=5, end_learning_rate=0.0)
+    counting = keras.optimizers.SGD(schedule)  # asks the schedule at every step: here an epoch is one step
+    w, w_counting = keras.Variable([10.0]), keras.Variable([10.0])
+    for epoch in range(5):
+        optimizer.learning_rate = rate(epoch)
+        optimizer.apply([w.value], [w])  # the slope of w² / 2
+        counting.apply([w_counting.value], [w_counting])
+        print(f"epoch {epoch}: rate {rate(epoch):.2f}, w {float(w[0]):.4f}, by the schedule {float(w_counting[0]):.4f}")
+
+    for name, shape in (
+        ("step_decay", step_decay(0.2, factor=0.5, every=2)),
+        ("cosine_decay", cosine_decay(0.2, 5)),
+        ("warmup", warmup(0.2, 2, then=linear_decay(0.2, 3))),
+    ):
+        print(f"{name:12}", [round(shape(epoch), 4) for epoch in range(5)])
+
+
 def lesson(
     report,
     *,

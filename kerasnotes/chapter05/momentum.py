@@ -119,6 +119,28 @@ def _prepare(gradient, start, learning_rate, beta, steps):
     return np.concatenate([start[None], np.zeros((steps, start.size))]), np.broadcast_to(rates, steps)
 
 
+def example():
+    """Twenty steps with momentum in a narrow valley, by Keras's optimizers and by hand."""
+    curvatures, start = np.array([1.0, 10.0]), np.array([1.0, 1.0])  # of the loss ½ (w₁² + 10 w₂²)
+    optimizers = {
+        "SGD(momentum)": keras.optimizers.SGD(0.05, momentum=0.9),
+        "SGD(momentum, nesterov)": keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+        "RMSprop(momentum)": keras.optimizers.RMSprop(0.05, momentum=0.9),
+    }
+    for name, optimizer in optimizers.items():
+        w = keras.Variable(start, dtype="float64")
+        for _ in range(20):
+            optimizer.apply([curvatures * w], [w])
+        print(f"{name:24}", w.numpy())
+
+    for form in (heavy_ball, nesterov, gradient_momentum):
+        print(f"{form.__name__:24}", form(lambda w: curvatures * w, start, 0.05, 0.9, 20)[-1])
+    ours, w = RMSProp(0.05, momentum=0.9), start
+    for _ in range(20):
+        w = ours.step(w, curvatures * w)
+    print(f"{'RMSProp(momentum)':24}", w)
+
+
 def lesson(report, *, condition: float = 100.0, starts: int = 20, epochs: int = 150, seed: int = 0):
     """Compare four forms of momentum, count steps in two valleys, and roll through a shallow minimum.
 

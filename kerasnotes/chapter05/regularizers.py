@@ -149,6 +149,27 @@ def _weights(w):
     return w if w.dtype.is_floating else tf.cast(w, tf.float32)
 
 
+def example():
+    """The layer of Keras's documentation, and its losses by hand; then the three penalties on three weights."""
+    layer = keras.layers.Dense(
+        5,
+        kernel_initializer="ones",
+        kernel_regularizer=tf.keras.regularizers.L1(0.01),
+        activity_regularizer=tf.keras.regularizers.L2(0.01),
+    )
+    outputs = layer(tf.ones((5, 5)) * 2.0)
+    print("layer.losses", [float(loss) for loss in layer.losses], "sum", float(tf.reduce_sum(layer.losses)))
+    print(
+        "ours", float(l1(layer.kernel, 0.01)), "and", float(l2(outputs, 0.01)) / len(outputs), "(divided by the batch)"
+    )
+
+    w = tf.constant([3.0, 0.0, -4.0])
+    print("L1  ", float(tf.keras.regularizers.L1(0.1)(w)), float(l1(w, 0.1)))
+    print("L2  ", float(tf.keras.regularizers.L2(0.1)(w)), float(l2(w, 0.1)))
+    print("L1L2", float(tf.keras.regularizers.L1L2(l1=0.1, l2=0.1)(w)), float(l1_l2(w, 0.1, 0.1)))
+    print("weights that are not zero:", int(l0(w)), "and after soft thresholding:", soft_threshold(w, 3.5).numpy())
+
+
 def lesson(report, *, steps: int = 10000, strength: float = 0.03, strengths: int = 20, seed: int = 0):
     """The penalties beside Keras's, as priors, and on a regression with thirty features.
 
