@@ -15,6 +15,7 @@ import numpy as np
 
 from kerasnotes import data, plots
 from kerasnotes.chapter02.mlp import build_mlp
+from kerasnotes.parts import whole
 
 SMOKE = {"folds": 2, "epochs": 1, "batch_size": 256, "seeds": 1, "simulations": 3, "eager": True}
 SECONDS = 9
@@ -36,10 +37,7 @@ def k_fold(n, k, seed):
     Raises:
         ValueError: If `n` or `k` is not an integer, or `k` is not between 2 and `n`.
     """
-    for name, value in (("n", n), ("k", k)):
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 2:
-            raise ValueError(f"{name}: expected an integer of at least 2, got {value!r}")
-    if k > n:
+    if whole("k", k, least=2) > whole("n", n, least=2):
         raise ValueError(f"k: expected at most n = {n} folds, got {k!r}")
     parts = np.array_split(np.random.default_rng(seed).permutation(n), k)
     return [(np.concatenate(parts[:fold] + parts[fold + 1 :]), parts[fold]) for fold in range(k)]
@@ -132,14 +130,7 @@ def lesson(
         seed: Seed of all random draws (0 to 4294967295).
     """
     x, y = data.breast_cancer()
-    parts = k_fold(len(x), folds, seed)
-    validation = [part for _, part in parts]
-    report.check("every tumour is in exactly one validation part", np.sort(np.concatenate(validation)), range(len(x)))
-    overlaps = [len(np.intersect1d(train, part)) + abs(len(train) + len(part) - len(x)) for train, part in parts]
-    report.check("training and validation parts are disjoint and together everything", overlaps, [0] * folds)
-    sizes = [len(x) // folds + (fold < len(x) % folds) for fold in range(folds)]
-    report.check("the first n mod k parts have one tumour more", [len(part) for part in validation], sizes)
-
+    sizes = _parts(report, len(x), folds, seed)
     fit = {"epochs": epochs, "batch_size": batch_size, "shuffle": False}
     accuracies = cross_validate(lambda: _model(x.shape[1], 2, seed, 0.01, eager), x, y, folds, seed, **fit)
     right = accuracies * sizes
@@ -169,6 +160,18 @@ def lesson(
         "validation_split and above 0.9 with cross-validation; on pure noise it is near 1 if features are chosen "
         "before the folds and near 0.5 if inside.",
     )
+
+
+def _parts(report, n, folds, seed):
+    """Check the folds; return the sizes of their validation parts."""
+    parts = k_fold(n, folds, seed)
+    validation = [part for _, part in parts]
+    report.check("every tumour is in exactly one validation part", np.sort(np.concatenate(validation)), range(n))
+    overlaps = [len(np.intersect1d(train, part)) + abs(len(train) + len(part) - n) for train, part in parts]
+    report.check("training and validation parts are disjoint and together everything", overlaps, [0] * folds)
+    sizes = [n // folds + (fold < n % folds) for fold in range(folds)]
+    report.check("the first n mod k parts have one tumour more", [len(part) for part in validation], sizes)
+    return sizes
 
 
 def _model(inputs, classes, seed, learning_rate, eager):
