@@ -17,7 +17,7 @@ from kerasnotes import data, plots
 from kerasnotes.chapter02.mlp import build_mlp
 from kerasnotes.parts import whole
 
-SMOKE = {"folds": 2, "epochs": 1, "batch_size": 256, "seeds": 1, "simulations": 3, "eager": True}
+SMOKE = {"folds": 2, "epochs": 1, "batch_size": 256, "seeds": 1, "simulations": 2, "eager": True}
 SECONDS = 9
 
 

@@ -91,7 +91,7 @@ def lesson(report, *, classes: int = 10, smoothing: float = 0.1, seed: int = 0):
     report.at_most("one-hot labels still ask for more there: slope of their loss by the lead", slope, -1e-4)
     leads = np.linspace(0, 2.5 * lead, 60)
     series = {
-        f"smoothing {amount:g}": [_loss(classes, amount, lead) for lead in leads]
+        f"smoothing {amount:.2g}": [_loss(classes, amount, lead) for lead in leads]
         for amount in (0.0, smoothing / 3, smoothing)
     }
     figure = plots.curves(leads, series, xlabel="lead of the right logit", ylabel="cross-entropy, nats",

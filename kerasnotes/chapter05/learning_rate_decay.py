@@ -19,7 +19,7 @@ import numpy as np
 from kerasnotes import data, plots, training
 from kerasnotes.parts import positive, share, whole
 
-SMOKE = {"epochs": 4, "steps": 200, "copies": 200, "seeds": 2}
+SMOKE = {"epochs": 4, "steps": 100, "copies": 100, "seeds": 2, "batch_size": 49}
 SECONDS = 4
 
 

@@ -163,13 +163,15 @@ def _covariance(outputs, probabilities):
 
 def _figure(rng, n=10):
     w, x, rates = rng.normal(size=(n, 2)), rng.normal(size=n), np.linspace(0, 0.95, 20)
+    w *= np.sign(x @ w) * [1, -1]  # the first output of the whole network is positive, the second one negative
     figure, axes = plots.subplots(1, 2, figsize=(11, 4.4))
-    for ax, name, function in zip(axes, ("linear", "ReLU"), (lambda z: z, lambda z: np.maximum(z, 0)), strict=True):
+    forms = {"linear: exact": lambda z: z, "ReLU: only nearly": lambda z: np.maximum(z, 0)}
+    for ax, (title, form) in zip(axes, forms.items(), strict=True):
         for output in range(2):
-            means = [p @ function((masks * x) @ w[:, output]) for masks, p in (all_masks(n, rate) for rate in rates)]
-            scaled = function((1 - rates) * (x @ w[:, output]))
+            means = [p @ form((masks * x) @ w[:, output]) for masks, p in (all_masks(n, rate) for rate in rates)]
             ax.plot(rates, means, "os"[output], color=f"C{output}", label=f"output {output + 1}, mean of all 2ⁿ")
-            ax.plot(rates, scaled, "-", color=f"C{output}", label="scaled network")
-        ax.set(xlabel="rate", ylabel="output", title=f"{name}: {'exact' if name == 'linear' else 'only nearly'}")
+            scaled = form((1 - rates) * (x @ w[:, output]))
+            ax.plot(rates, scaled, color=f"C{output}", label=f"output {output + 1}, scaled network")
+        ax.set(xlabel="rate of dropout", ylabel="output", title=title)
     axes[0].legend()
     return figure
