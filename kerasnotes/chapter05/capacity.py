@@ -129,12 +129,15 @@ def _logits(weights, x):
 def _adam(weights, x, y, steps, learning_rate):
     mean, square = [tf.zeros_like(w) for w in weights], [tf.zeros_like(w) for w in weights]
     for step in tf.range(1, steps + 1):
+        # Forwards and backwards, with all examples.
         with tf.GradientTape() as tape:
             tape.watch(weights)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, _logits(weights, x)))
         gradients = tape.gradient(loss, weights)
+        # Running means of the gradient and of its square.
         mean = [0.9 * m + 0.1 * g for m, g in zip(mean, gradients, strict=True)]
         square = [0.999 * s + 0.001 * g * g for s, g in zip(square, gradients, strict=True)]
+        # A step as long as the mean is against the root of the square; the rate makes up for both starting at 0.
         t = tf.cast(step, tf.float32)
         rate = learning_rate * tf.sqrt(1 - tf.pow(0.999, t)) / (1 - tf.pow(0.9, t))
         weights = [w - rate * m / (tf.sqrt(s) + 1e-7) for w, m, s in zip(weights, mean, square, strict=True)]

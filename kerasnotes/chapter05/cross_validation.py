@@ -71,14 +71,17 @@ def cross_validate(build_model, x, y, k, seed=0, **fit_arguments):
         raise ValueError(f"fit_arguments: expected no data, the folds provide it, got {sorted(own)}")
     scores, models = [], []
     for train, validation in k_fold(len(x), k, seed):
+        # Every fold begins anew.
         model = build_model()
         if any(model is earlier for earlier in models):
             raise ValueError("build_model: expected a fresh model at each call, got the same one again")
         models.append(model)
+        # What is learnt from data is learnt from the training part: the scale first, then the weights.
         for layer in model.layers:
             if isinstance(layer, keras.layers.Normalization):
                 layer.adapt(x[train])
         model.fit(x[train], y[train], **{"verbose": 0, **fit_arguments})
+        # The rest has had no part in it.
         results = model.evaluate(x[validation], y[validation], batch_size=len(validation), verbose=0)
         if np.ndim(results) != 1 or len(results) != 2:
             raise ValueError(f"build_model: expected a model with a loss and one metric, got results {results!r}")
