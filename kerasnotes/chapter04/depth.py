@@ -22,7 +22,7 @@ from kerasnotes.chapter04.rectifiers import (  # noqa: F401 (may be taken from h
 )
 from kerasnotes.parts import whole
 
-SMOKE = {}
+SMOKE = {"layers": 8}
 SECONDS = 1
 
 INITIALIZERS = {"small": lambda n: 0.01, "glorot": lambda n: math.sqrt(1 / n), "he": lambda n: math.sqrt(2 / n)}

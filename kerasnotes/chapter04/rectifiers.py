@@ -177,6 +177,11 @@ def lesson(
         seeds: Networks of each kind (1 to 100).
         seed: First seed of weights and orders (0 to 4294967295).
     """
+    kernels = [build_four_layer_cnn(name, seed).get_weights()[4] for name in ("relu", "tanh")]  # each (3, 3, 32, 32)
+    spreads, inputs = [kernel.std() for kernel in kernels], 3 * 3 * 32
+    report.check("spread of the third layer's first weights: He's for ReLU, Glorot's for tanh", spreads,
+                 [math.sqrt(2 / inputs), math.sqrt(2 / (inputs + inputs))], rtol=0.05)  # fmt: skip
+
     (x, y), _ = data.fashion_mnist()
     rows, epochs, runs = [], {"relu": [], "tanh": []}, {"relu": [], "tanh": []}
     networks = [(number, activation) for number in range(seed, seed + seeds) for activation in epochs]
