@@ -19,7 +19,7 @@ import tensorflow as tf
 from kerasnotes import data, plots, training
 from kerasnotes.parts import positive, shape, whole
 
-SMOKE = {"epochs": 2, "images": 512}
+SMOKE = {"epochs": 2, "images": 512, "hidden": 20}
 FULL = {"epochs": 30}
 SECONDS = 15
 
