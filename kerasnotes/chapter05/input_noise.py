@@ -16,7 +16,7 @@ import numpy as np
 from kerasnotes import data, plots
 
 SMOKE = {"draws": 10}
-SECONDS = 1
+SECONDS = 3
 
 
 def add_noise(x, deviation, seed):
