@@ -100,6 +100,21 @@ def test_training_takes_the_steps_of_keras():
         assert got.dtype == np.float32
 
 
+def test_one_example_half_precision_booleans_and_whole_numbers():
+    network = SigmoidNetwork((3, 4, 2), 0)
+    rows, targets = np.array([[True, False, True]]), np.array([[0, 1]])
+    for x in (rows, rows.astype("int8"), rows.astype("float16"), tf.constant(rows.astype("float32"))):
+        loss, expected = tape_gradients(network, rows.astype("float32"), targets.astype("float32"))
+        assert network.loss(x, targets) == pytest.approx(loss, rel=1e-5)
+        for got, want in zip(network.gradients(x, targets), expected, strict=True):
+            for g, w in zip(got, want, strict=True):
+                np.testing.assert_allclose(g, w, rtol=1e-4, atol=1e-7)
+                assert g.dtype == np.float32
+    before = [w.copy() for w in network.weights]
+    network.train(rows, targets, 1.0, epochs=1, batch_size=5)
+    assert not np.array_equal(before[0], network.weights[0])
+
+
 def test_training_learns_xor_and_repeats_itself():
     x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([[0], [1], [1], [0]])
     networks = [SigmoidNetwork((2, 8, 1), 0) for _ in range(2)]
@@ -120,21 +135,21 @@ def test_no_overflow():
     ("function", "message"),
     [
         (lambda n: SigmoidNetwork((3,)), "sizes: expected at least two"),
-        (lambda n: SigmoidNetwork((3, 0)), "sizes: expected at least two"),
-        (lambda n: SigmoidNetwork((3, 2.5)), "sizes: expected at least two"),
+        (lambda n: SigmoidNetwork((3, 0)), "sizes: expected a whole number of at least 1"),
+        (lambda n: SigmoidNetwork((3, 2.5)), "sizes: expected a whole number"),
         (lambda n: SigmoidNetwork((3, 2), dtype="int8"), "dtype: expected 'float32'"),
-        (lambda n: n.forward(np.zeros((2, 4))), r"x: expected shape \(batch, 3\)"),
-        (lambda n: n.forward(np.zeros(3)), r"x: expected shape \(batch, 3\)"),
-        (lambda n: n.forward(np.zeros((0, 3))), r"x: expected shape \(batch, 3\)"),
+        (lambda n: n.forward(np.zeros((2, 4))), r"x: expected the shape \(any, 3\)"),
+        (lambda n: n.forward(np.zeros(3)), r"x: expected the shape \(any, 3\)"),
+        (lambda n: n.forward(np.zeros((0, 3))), "x: expected finite numbers, at least one example"),
         (lambda n: n.forward(np.full((1, 3), np.nan)), "x: expected finite numbers"),
-        (lambda n: n.loss(np.zeros((2, 3)), np.zeros((1, 2))), "y: expected one target for each of the 2"),
-        (lambda n: n.gradients(np.zeros((2, 3)), np.zeros((1, 2))), "y: expected one target for each of the 2"),
-        (lambda n: n.gradients(np.zeros((2, 3)), np.zeros((2, 1))), r"y: expected shape \(batch, 2\)"),
+        (lambda n: n.loss(np.zeros((2, 3)), np.zeros((1, 2))), r"y: expected the shape \(2, 2\)"),
+        (lambda n: n.gradients(np.zeros((2, 3)), np.zeros((1, 2))), r"y: expected the shape \(2, 2\)"),
+        (lambda n: n.gradients(np.zeros((2, 3)), np.zeros((2, 1))), r"y: expected the shape \(2, 2\)"),
         (lambda n: n.train(np.zeros((2, 3)), np.zeros((2, 2)), 0, 1, 1), "learning_rate: expected a positive"),
         (lambda n: n.train(np.zeros((2, 3)), np.zeros((2, 2)), np.nan, 1, 1), "learning_rate: expected a positive"),
-        (lambda n: n.train(np.zeros((2, 3)), np.zeros((2, 2)), 1, 0, 1), "epochs: expected a positive integer"),
-        (lambda n: n.train(np.zeros((2, 3)), np.zeros((2, 2)), 1, 1, 1.5), "batch_size: expected a positive integer"),
-        (lambda n: n.train(np.zeros((2, 3)), np.zeros((3, 2)), 1, 1, 1), "y: expected one target for each of the 2"),
+        (lambda n: n.train(np.zeros((2, 3)), np.zeros((2, 2)), 1, 0, 1), "epochs: expected a whole number"),
+        (lambda n: n.train(np.zeros((2, 3)), np.zeros((2, 2)), 1, 1, 1.5), "batch_size: expected a whole number"),
+        (lambda n: n.train(np.zeros((2, 3)), np.zeros((3, 2)), 1, 1, 1), r"y: expected the shape \(2, 2\)"),
         (lambda n: gradient_check(n, np.zeros((2, 3)), np.zeros((2, 2)), 0), "epsilon: expected a positive number"),
     ],
 )

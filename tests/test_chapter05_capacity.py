@@ -1,15 +1,12 @@
-"""Polynomials against NumPy's, labellings by lines against linear programming and Cover's count, small networks."""
-
-import itertools
+"""Polynomials against NumPy's, small networks."""
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linprog
 from sklearn.preprocessing import PolynomialFeatures
 
-from kerasnotes.chapter05.capacity import error_curves, line_labellings, polynomial_features, width_curves
+from kerasnotes.chapter05.capacity import error_curves, polynomial_features, width_curves
 
 
 @settings(max_examples=20)
@@ -48,36 +45,6 @@ def test_a_polynomial_is_found_and_enough_degrees_go_through_all_points():
     np.testing.assert_allclose(error_curves([4.0], [1.0], [9.0], [3.0], [0]), [[0.0], [4.0]])
 
 
-def separable(points, labels):
-    """Linear programming: is there a line with all points of label 1 at least 1 above and the others 1 below?"""
-    signs = np.where(labels, 1.0, -1.0)
-    rows = -signs[:, None] * np.column_stack([points, np.ones(len(points))])
-    return linprog(np.zeros(3), rows, -np.ones(len(points)), bounds=[(None, None)] * 3).status == 0
-
-
-@settings(max_examples=15)
-@given(st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=1, max_size=5, unique=True))
-def test_labellings_equal_linear_programming(points):
-    points = np.array(points)
-    expected = [ls for ls in itertools.product((0, 1), repeat=len(points)) if separable(points, np.array(ls))]
-    assert [tuple(row) for row in line_labellings(points)] == expected
-
-
-@settings(max_examples=40)
-@given(st.integers(1, 9), st.integers(0, 2**32 - 1))
-def test_general_position_gives_covers_count(n, seed):
-    points = np.random.default_rng(seed).integers(-1000, 1001, size=(n, 2))
-    triples = itertools.combinations(points, 3)
-    assume(len(np.unique(points, axis=0)) == n and all(np.linalg.det([b - a, c - a]).round() for a, b, c in triples))
-    assert len(line_labellings(points)) == n * (n - 1) + 2
-
-
-def test_labellings_by_hand():
-    assert len(line_labellings([[0, 0], [1, 1], [2, 2]])) == 6  # on one line the middle cannot be alone
-    assert len(line_labellings([[0, 0], [6, 0], [0, 6], [1, 1]])) == 14  # nor can the inner point of a triangle
-    np.testing.assert_array_equal(line_labellings([[7, 7]]), [[0], [1]])
-
-
 def test_networks_learn_what_they_can():
     rng = np.random.default_rng(0)
     y = np.arange(30) % 3
@@ -100,8 +67,8 @@ PICTURES, LABELS = np.zeros((4, 2)), np.arange(4)
     [
         (lambda: polynomial_features([], 2), r"x: expected finite numbers \(n,\), got shape \(0,\)"),
         (lambda: polynomial_features([np.nan], 2), "x: expected finite numbers"),
-        (lambda: polynomial_features([1.0], -1), "degree: expected an integer of at least 0, got -1"),
-        (lambda: polynomial_features([1.0], 1.5), "degree: expected an integer of at least 0, got 1.5"),
+        (lambda: polynomial_features([1.0], -1), "degree: expected a whole number of at least 0, got -1"),
+        (lambda: polynomial_features([1.0], 1.5), "degree: expected a whole number of at least 0, got 1.5"),
         (lambda: error_curves(X, Y[:4], X, Y, [1]), "y_train: expected one target for each input"),
         (lambda: error_curves(X, Y, X, Y[:4], [1]), "y_test: expected one target for each input"),
         (lambda: error_curves(X, Y, X + np.inf, Y, [1]), "x_test: expected finite numbers"),
@@ -110,14 +77,14 @@ PICTURES, LABELS = np.zeros((4, 2)), np.arange(4)
         (lambda: error_curves(X, Y, X, Y, [-1]), "degrees: expected integers"),
         (lambda: error_curves(X, Y, X, Y, [0.5]), "degrees: expected integers"),
         (lambda: error_curves(X, Y, X, Y, []), "degrees: expected integers"),
-        (lambda: line_labellings([[0, 0, 0]]), r"points: expected finite points \(n, 2\), got shape \(1, 3\)"),
-        (lambda: line_labellings([[0, np.inf]]), "points: expected finite points"),
-        (lambda: line_labellings([[1, 2], [1, 2]]), "points: expected different points"),
-        (lambda: width_curves([0], PICTURES, LABELS, PICTURES, LABELS), "widths: expected a positive integer, got 0"),
-        (lambda: width_curves([2], PICTURES, LABELS, PICTURES, LABELS, steps=0), "steps: expected a positive integer"),
+        (
+            lambda: width_curves([0], PICTURES, LABELS, PICTURES, LABELS),
+            "widths: expected a whole number of at least 1, got 0",
+        ),
+        (lambda: width_curves([2], PICTURES, LABELS, PICTURES, LABELS, steps=0), "steps: expected a whole number"),
         (lambda: width_curves([2], PICTURES, LABELS, PICTURES, LABELS, 1, -1.0), "learning_rate: expected a positive"),
-        (lambda: width_curves([2], PICTURES, LABELS[:3], PICTURES, LABELS), "y_train: expected a label of at least 0"),
-        (lambda: width_curves([2], PICTURES, LABELS, PICTURES, LABELS - 1), "y_test: expected a label of at least 0"),
+        (lambda: width_curves([2], PICTURES, LABELS[:3], PICTURES, LABELS), "y_train: expected a label from 0"),
+        (lambda: width_curves([2], PICTURES, LABELS, PICTURES, LABELS - 1), "y_test: expected a label from 0"),
         (lambda: width_curves([2], PICTURES, LABELS / 1.0, PICTURES, LABELS), "y_train: expected a label"),
         (lambda: width_curves([2], PICTURES, LABELS, PICTURES[:, :1], LABELS), "x_test: expected 2 inputs a row"),
         (lambda: width_curves([], PICTURES, LABELS, PICTURES, LABELS), "widths: expected at least one width"),

@@ -32,12 +32,12 @@ def test_the_seed_decides():
 @pytest.mark.parametrize(
     ("n", "k", "message"),
     [
-        (10, 1, "k: expected an integer of at least 2, got 1"),
-        (10, 2.5, "k: expected an integer of at least 2, got 2.5"),
-        (10, True, "k: expected an integer of at least 2, got True"),
+        (10, 1, "k: expected a whole number of at least 2, got 1"),
+        (10, 2.5, "k: expected a whole number of at least 2, got 2.5"),
+        (10, True, "k: expected a whole number of at least 2, got True"),
         (3, 4, "k: expected at most n = 3 folds, got 4"),
-        (1, 2, "n: expected an integer of at least 2, got 1"),
-        ("9", 2, "n: expected an integer of at least 2, got '9'"),
+        (1, 2, "n: expected a whole number of at least 2, got 1"),
+        ("9", 2, "n: expected a whole number of at least 2, got '9'"),
     ],
 )
 def test_bad_folds(n, k, message):

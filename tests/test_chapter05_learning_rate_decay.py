@@ -72,7 +72,7 @@ def test_in_keras_callback():
         (lambda: linear_decay(0.1, 0), "epochs: expected a whole number of at least 1, got 0"),
         (lambda: linear_decay(0.1, 2.5), "epochs: expected a whole number"),
         (lambda: step_decay(-1.0, 0.5, 3), "initial: expected"),
-        (lambda: step_decay(0.1, 1.0, 3), "factor: expected a number between 0 and 1, got 1.0"),
+        (lambda: step_decay(0.1, 1.0, 3), "factor: expected a number above 0 and below 1, got 1.0"),
         (lambda: step_decay(0.1, 0.0, 3), "factor: expected"),
         (lambda: step_decay(0.1, 0.5, 0), "every: expected a whole number of at least 1, got 0"),
         (lambda: cosine_decay(0.1, 3, 0.2), "final: expected a number from 0 to initial, got 0.2"),

@@ -10,7 +10,6 @@ Deep Learning, chapters 1 and 2 (the layer sizes, the batch of 10 and the learni
 """
 
 import time
-from functools import partial
 from itertools import pairwise
 
 import keras
@@ -18,8 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots, training
+from kerasnotes.parts import positive, shape, whole
 
-SMOKE = {"epochs": 2, "images": 500}
+SMOKE = {"epochs": 2, "images": 512, "hidden": 20}
 FULL = {"epochs": 30}
 SECONDS = 15
 
@@ -38,9 +38,9 @@ class SigmoidNetwork:
     """
 
     def __init__(self, sizes, seed=0, dtype="float32"):
-        sizes = tuple(sizes)
-        if len(sizes) < 2 or any(not isinstance(n, (int, np.integer)) or n < 1 for n in sizes):
-            raise ValueError(f"sizes: expected at least two positive integers, got {sizes!r}")
+        sizes = tuple(whole("sizes", n) for n in sizes)
+        if len(sizes) < 2:
+            raise ValueError(f"sizes: expected at least two, inputs and outputs, got {sizes!r}")
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype: expected 'float32' or 'float64', got {dtype!r}")
         rng = np.random.default_rng(seed)
@@ -63,8 +63,8 @@ class SigmoidNetwork:
 
     def loss(self, x, y):
         """Compute ½ Σ (o − t)², summed over the outputs and averaged over the batch."""
-        o, t = self.forward(x), _batch("y", y, self.sizes[-1], self.dtype)
-        _same_length(o, t)
+        o = self.forward(x)
+        t = _batch("y", y, self.sizes[-1], self.dtype, len(o))
         return float(np.square(o - t).sum() / (2 * len(t)))
 
     def deltas(self, layers, y):
@@ -74,8 +74,8 @@ class SigmoidNetwork:
             layers: What `activations` returned.
             y: Targets t, (batch, outputs).
         """
-        t, o = _batch("y", y, self.sizes[-1], self.dtype), layers[-1]
-        _same_length(o, t)
+        o = layers[-1]
+        t = _batch("y", y, self.sizes[-1], self.dtype, len(o))
         delta = (o - t) * o * (1 - o)  # (batch, outputs)
         deltas = [delta]
         for w, h in zip(self.weights[:0:-1], layers[-2:0:-1], strict=True):
@@ -100,11 +100,9 @@ class SigmoidNetwork:
         return weight_gradients, [delta.mean(axis=0) for delta in deltas]
 
     def train(self, x, y, learning_rate, epochs, batch_size, shuffle=True):
-        """Train with mini-batch gradient descent, the algorithm's eight steps.
+        """Train with mini-batch gradient descent, the algorithm's eight steps: numbers 2 to 7 stand in the code.
 
-        1 The weights start small and random (`__init__`). In every epoch, for every batch: 2 take the examples,
-        3 compute the hidden layers, 4 compute the outputs, 5 find δ at the output, 6 find δ in the hidden layers,
-        7 change all weights, 8 go on until the epochs are over.
+        1 The weights start small and random (`__init__`). 8 Go on until the epochs are over.
 
         Args:
             x: Inputs (n, inputs).
@@ -117,24 +115,26 @@ class SigmoidNetwork:
         Returns:
             The loss before each update, averaged over each epoch: a list of floats.
         """
-        x, y = _batch("x", x, self.sizes[0], self.dtype), _batch("y", y, self.sizes[-1], self.dtype)
-        _same_length(x, y)
-        if not (np.isfinite(learning_rate) and learning_rate > 0):
-            raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
-        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-            if not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"{name}: expected a positive integer, got {value!r}")
-        rng, history, rate = np.random.default_rng(self.seed), [], np.asarray(learning_rate, self.dtype)
-        for _ in range(epochs):
+        x = _batch("x", x, self.sizes[0], self.dtype)
+        y = _batch("y", y, self.sizes[-1], self.dtype, len(x))
+        rate, batch_size = (
+            np.asarray(positive("learning_rate", learning_rate), self.dtype),
+            whole("batch_size", batch_size),
+        )
+        rng, history = np.random.default_rng(self.seed), []
+        for _ in range(whole("epochs", epochs)):
             order, total = rng.permutation(len(x)) if shuffle else np.arange(len(x)), 0.0
             for start in range(0, len(x), batch_size):
+                # 2: take the examples
                 rows = order[start : start + batch_size]
+                # 3 and 4: forwards, through all layers
                 layers = self.activations(x[rows])
-                deltas = self.deltas(layers, y[rows])  # all of them before any weight changes
+                # 5 and 6: backwards, all errors before any weight changes
+                deltas = self.deltas(layers, y[rows])
+                # 7: change every weight by what went in and what went wrong
                 for w, b, h, delta in zip(self.weights, self.biases, layers, deltas, strict=False):
-                    step = rate / len(rows)
-                    w -= step * (h.T @ delta)
-                    b -= step * delta.sum(axis=0)
+                    w -= rate / len(rows) * (h.T @ delta)
+                    b -= rate / len(rows) * delta.sum(axis=0)
                 total += np.square(layers[-1] - y[rows]).sum() / 2
             history.append(float(total / len(x)))
         return history
@@ -152,8 +152,7 @@ def gradient_check(network, x, y, epsilon=1e-5):
         The largest relative error: the largest difference in a weight matrix or bias vector, divided by that array's
         largest gradient; the worst of all arrays.
     """
-    if not (np.isfinite(epsilon) and epsilon > 0):
-        raise ValueError(f"epsilon: expected a positive number, got {epsilon!r}")
+    positive("epsilon", epsilon)
     exact = SigmoidNetwork(network.sizes, dtype="float64")
     exact.weights = [w.astype("float64") for w in network.weights]
     exact.biases = [b.astype("float64") for b in network.biases]
@@ -189,18 +188,25 @@ def _sigmoid(z):
     return 0.5 + 0.5 * np.tanh(0.5 * z)  # equals 1 / (1 + e^−z), and overflows nowhere
 
 
-def _batch(name, values, width, dtype):
-    array = np.asarray(values, dtype)
-    if array.ndim != 2 or array.shape[1] != width or len(array) == 0:
-        raise ValueError(f"{name}: expected shape (batch, {width}) with batch > 0, got {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+def _batch(name, values, width, dtype, examples=None):
+    array = shape(name, np.asarray(values, dtype), examples, width)
+    if not len(array) or not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite numbers, at least one example, got shape {array.shape}")
     return array
 
 
-def _same_length(a, b):
-    if len(a) != len(b):
-        raise ValueError(f"y: expected one target for each of the {len(a)} inputs, got {len(b)}")
+def example():
+    """Exclusive or: a few epochs in step with Keras, then on until the network has learnt it."""
+    x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([[0], [1], [1], [0]])
+    network = SigmoidNetwork((2, 8, 1))
+    print("relative distance from central differences:", gradient_check(network, x, y))
+    model = keras_network(network)  # the same weights
+    model.compile(keras.optimizers.SGD(3.0), loss=half_squared_error)
+    history = model.fit(x, y, batch_size=2, epochs=3, shuffle=False, verbose=0).history
+    print("losses of Keras:", np.round(history["loss"], 6))
+    print("losses of ours: ", np.round(network.train(x, y, 3.0, epochs=3, batch_size=2, shuffle=False), 6))
+    network.train(x, y, learning_rate=3.0, epochs=1500, batch_size=2)
+    print("outputs for 00, 01, 10, 11:", network.forward(x).ravel().round(2))
 
 
 def lesson(
@@ -228,71 +234,43 @@ def lesson(
     x, y = x[chosen].reshape(-1, 784).astype("float32") / 255, np.eye(10, dtype="float32")[labels[chosen]]
     x_test = x_test.reshape(-1, 784).astype("float32") / 255
     network = SigmoidNetwork((784, hidden, 10), seed)
-    _first_update(report, network, x[:BATCH_SIZE], y[:BATCH_SIZE], learning_rate)
-
     models = [keras_network(network), keras_network(network)]
     for model in models:
         model.compile(keras.optimizers.SGD(learning_rate), loss=half_squared_error)
+    _same_updates(report, network, models[0], x[: 100 * BATCH_SIZE], y[: 100 * BATCH_SIZE], learning_rate)
+
     same = {"batch_size": BATCH_SIZE, "shuffle": False}
-    twin, first = SigmoidNetwork((784, hidden, 10), seed), slice(100 * BATCH_SIZE)
-    twin.train(x[first], y[first], learning_rate, epochs=1, **same)
-    training.fit(models[0], x[first], y[first], **same)
-    got, want = _parameters(twin), models[0].get_weights()
-    updates = -(-len(x[first]) // BATCH_SIZE)
-    report.check(f"after {updates} updates, all parameters equal Keras's", got=got, want=want, rtol=1e-4, atol=1e-4)
-    models[0].set_weights(_parameters(network))
-    fits = {
-        "NumPy, by hand": lambda x, y: network.train(x, y, learning_rate, epochs=1, **same),
-        "Keras, kerasnotes.training.fit": lambda x, y: training.fit(models[0], x, y, **same),
-        "Keras, model.fit": lambda x, y: models[1].fit(x, y, verbose=0, **same),
+    ways = {  # name -> (train on x and y, outputs for x)
+        "NumPy, by hand": (lambda x, y: network.train(x, y, learning_rate, epochs=1, **same), network.forward),
+        "Keras, kerasnotes.training.fit": (lambda x, y: training.fit(models[0], x, y, **same), models[0]),
+        "Keras, model.fit": (lambda x, y: models[1].fit(x, y, verbose=0, **same), models[1]),
     }
-    outputs = [network.forward, *(partial(training.predict, model) for model in models)]
-    errors, seconds = {name: [] for name in fits}, {name: [] for name in fits}
+    errors, seconds = {name: [] for name in ways}, {name: [] for name in ways}
     for epoch in report.track(range(epochs), "training on digits"):
         order = rng.permutation(len(x))  # shuffled here, so that all three see the same batches
         x, y = x[order], y[order]
-        for (name, fit), output in list(zip(fits.items(), outputs, strict=True))[: 3 if epoch < 2 else 2]:
+        for name, (fit, outputs) in list(ways.items())[: 3 if epoch < 2 else 2]:
             start = time.perf_counter()
             fit(x, y)
             seconds[name].append(time.perf_counter() - start)
-            errors[name].append(100 * float(np.mean(output(x_test).argmax(axis=1) != test_labels)))
+            errors[name].append(100 * float(np.mean(np.argmax(outputs(x_test), axis=1) != test_labels)))
     report.at_least("test accuracy of the NumPy network", 1 - errors["NumPy, by hand"][-1] / 100, 0.95, trained=True)
     rows = [(name, run[0], run[-1], len(run), min(seconds[name])) for name, run in errors.items()]
     columns = ("network", "test error after one epoch, %", "after the last, %", "epochs", "seconds an epoch")
     report.table("the same weights and batches, three ways to train", columns, rows)
-    by_hand, by_keras = list(errors.values())[:2]
-    numbers, title = np.arange(1, epochs + 1), "By hand or by Keras: the same gradient, the same learning"
-    figure, ax = plots.subplots()
-    ax.plot(numbers, by_hand, linewidth=2, label="NumPy, by hand")
-    ax.plot(numbers, by_keras, "o", markersize=10, fillstyle="none", markeredgewidth=2, label="Keras")
-    ax.set(xlabel="epoch", ylabel="test error on MNIST, %", title=title, ylim=(0, None))
-    ax.legend()
-    report.figure(
-        "test error by epoch", figure, alt="Test error falls epoch by epoch; Keras's points lie on the curve."
-    )
+    alt = "Test error falls epoch by epoch; Keras's points lie on the curve."
+    report.figure("test error by epoch", _figure(*list(errors.values())[:2]), alt=alt)
     report.note(f"Nielsen trains for 30 epochs in batches of 10; here {epochs} in batches of {BATCH_SIZE}, for time.")
 
 
-def _first_update(report, network, x, y, learning_rate):
-    """The hidden gradient on the first batch of digits, with the output weights before and after their update."""
-    layers = network.activations(x)
-    hidden_delta, delta = network.deltas(layers, y)
-    h, n = layers[1], len(x)
-    changed = network.weights[1] - learning_rate * h.T @ delta / n
-    wrong_delta = (delta @ changed.T) * h * (1 - h)
-    tape = _tape_gradients(network, x, y)[0][0]
-    off = [np.linalg.norm(layers[0].T @ d / n - tape) / np.linalg.norm(tape) for d in (hidden_delta, wrong_delta)]
-    deltas = (("output", delta), ("hidden", hidden_delta), ("hidden, from the changed weights", wrong_delta))
-    rows = [(name, str(d.shape), float(np.sqrt(np.mean(d**2)))) for name, d in deltas]
-    report.table("δ of the first batch of digits", ("layer", "shape", "root mean square"), rows)
-    report.at_most("relative distance of the hidden gradient from the tape's", got=off[0], bound=1e-5)
-    report.at_least("the same, with the output weights changed first", got=off[1], bound=1e-4)
-    report.correction(
-        "order of the algorithm's steps",
-        course="the output weights are updated before the hidden δ is computed from them",
-        correct="all δ are computed with the weights of the forward pass, then all weights are updated",
-        shown_by="only the hidden gradient from the old weights equals the tape's",
-    )
+def _same_updates(report, network, model, x, y, learning_rate):
+    """Train a copy of the network and its model in Keras on the same batches; the model gets its weights back."""
+    twin, same = SigmoidNetwork(network.sizes, network.seed), {"batch_size": BATCH_SIZE, "shuffle": False}
+    twin.train(x, y, learning_rate, epochs=1, **same)
+    training.fit(model, x, y, **same)
+    got, want, updates = _parameters(twin), model.get_weights(), -(-len(x) // BATCH_SIZE)
+    report.check(f"after {updates} updates, all parameters equal Keras's", got=got, want=want, rtol=1e-4, atol=1e-4)
+    model.set_weights(_parameters(network))
 
 
 def _parameters(network):
@@ -308,3 +286,15 @@ def _tape_gradients(network, x, y):
             h = tf.sigmoid(h @ w + b)
         loss = tf.reduce_mean(half_squared_error(tf.constant(y), h))
     return tuple([g.numpy() for g in group] for group in tape.gradient(loss, [weights, biases]))
+
+
+def _figure(by_hand, by_keras):
+    figure, ax = plots.subplots()
+    numbers = np.arange(1, len(by_hand) + 1)
+    ax.plot(numbers, by_hand, linewidth=2, label="NumPy, by hand")
+    ax.plot(numbers, by_keras, "o", markersize=10, fillstyle="none", markeredgewidth=2, label="Keras")
+    ax.set(
+        xlabel="epoch", ylabel="test error on MNIST, %", ylim=(0, None), title="By hand or by Keras: the same learning"
+    )
+    ax.legend()
+    return figure

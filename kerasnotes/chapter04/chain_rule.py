@@ -98,9 +98,7 @@ class Value:
         return Value(value, (self,), (value,))
 
     def log(self):
-        """The natural logarithm of a positive number."""
-        if self.data <= 0:
-            raise ValueError(f"log: expected a positive argument, got {self.data}")
+        """The natural logarithm of a positive number; `math.log` refuses others."""
         return Value(math.log(self.data), (self,), (1 / self.data,))
 
     def tanh(self):
@@ -150,6 +148,20 @@ def _as_value(x):
     return x if isinstance(x, Value) else Value(x)
 
 
+def example():
+    """(x + y)(y − z) at (−1, 3, 2), and its gradient: by TensorFlow's tape and by the graph above."""
+    x, y, z = variables = [tf.Variable(number) for number in (-1.0, 3.0, 2.0)]
+    with tf.GradientTape() as tape:
+        f = (x + y) * (y - z)
+    print("tape:", f.numpy(), [float(slope) for slope in tape.gradient(f, variables)])
+
+    x, y, z = Value(-1), Value(3), Value(2)
+    f = (x + y) * (y - z)
+    f.backward()
+    print("ours:", f.data, [x.grad, y.grad, z.grad])
+    print("nodes:", f.graph())
+
+
 def lesson(report, *, expressions: int = 200, chain: int = 10000, seed: int = 0):
     """Two graphs with values and gradients, a deep one, one with many paths, and random ones against TensorFlow.
 
@@ -159,37 +171,7 @@ def lesson(report, *, expressions: int = 200, chain: int = 10000, seed: int = 0)
         chain: Multiplications in a row in the deep graph (1 to 10000000).
         seed: Seed of the random expressions (0 to 4294967295).
     """
-    x, y, z = Value(-1), Value(3), Value(2)
-    h1, h2 = x + y, y - z
-    f = h1 * h2
-    f.backward()
-    report.check("h₁ = x + y, h₂ = y − z, f = h₁ · h₂", got=[h1.data, h2.data, f.data], want=[2.0, 1.0, 2.0])
-    report.check("gradient of f by (x, y, z)", got=[x.grad, y.grad, z.grad], want=[1.0, 3.0, -2.0])
-    places = {x: ("x", 0, 2), y: ("y", 0, 1), z: ("z", 0, 0), h1: ("h₁ = x + y", 1, 1.5), h2: ("h₂ = y − z", 1, 0.5)}
-    figure = _draw({**places, f: ("f = h₁ · h₂", 2, 1)}, "Both paths from y add up: 1 · 1 + 1 · 2 = 3", (8, 5.2))
-    report.figure("computation graph", figure, alt="(x + y)(y − z) as a graph, values and gradients at every node.")
-
-    w0, w1, x, nodes = _neuron(product=True)
-    names = ("h₁ = x · w₁", "h₂ = h₁ + w₀", "h₃ = −h₂", "h₄ = exp h₃", "h₅ = 1 + h₄", "f = 1 / h₅")
-    got, slope = [nodes[-1].data, w0.grad, w1.grad], 1 / (2 + math.exp(1) + math.exp(-1))
-    report.check("logistic neuron: f, ∂f/∂w₀, ∂f/∂w₁", got=got, want=[1 / (1 + math.exp(-1)), slope, -2 * slope])
-    report.check("the same, to the printed digits", got=got, want=[0.7311, 0.1966, -0.3932], rtol=0, atol=5e-5)
-    places = {x: ("x", 0, 0), w1: ("w₁", 0, 1), w0: ("w₀", 1, 1)}
-    places |= {node: (name, column, 0) for column, (node, name) in enumerate(zip(nodes, names, strict=True), 1)}
-    figure = _draw(places, "A logistic neuron: the gradient picks up one slope at every edge", (12, 3.9))
-    report.figure("logistic neuron", figure, alt="1 / (1 + e^−(w₀ + w₁ x)) as a graph, with values and gradients.")
-
-    sum_w0, sum_w1, _, sum_nodes = _neuron(product=False)
-    report.check("with h₁ = x + w₁: f", got=sum_nodes[-1].data, want=1 / (1 + math.exp(-2)))
-    report.check("with h₁ = x + w₁: (∂f/∂w₁) / (∂f/∂w₀), printed −2", got=sum_w1.grad / sum_w0.grad, want=1.0)
-    report.check("w₀ + x · w₁ is the logit of the printed f", got=3 - 2 * 1, want=math.log(0.7311 / 0.2689), atol=3e-4)
-    report.correction(
-        "example of the logistic neuron",
-        course="two different starting values for one example; h₁ = x + w₁",
-        correct="w₀ = 3, w₁ = 1 and h₁ = x · w₁",
-        shown_by="they give the printed 0.7311, 0.1966 and −0.3932; the sum gives 0.8808 and equal gradients",
-    )
-
+    _course_examples(report)
     x = Value(3)
     (x * x + x).backward()
     report.check("a node used three times: derivative of x · x + x at 3", got=x.grad, want=7.0)
@@ -223,20 +205,50 @@ def lesson(report, *, expressions: int = 200, chain: int = 10000, seed: int = 0)
             tape.watch(tensors)
             output = _random_expression(keras.ops, tensors, choices)
         want.append([output, *tape.gradient(output, tensors, unconnected_gradients="zero")])
-    label = f"{expressions} random expressions: values and gradients equal tf.GradientTape's"
-    report.check(label, got=np.array(got), want=np.array(want), rtol=1e-9, atol=1e-9)
+    report.check(f"{expressions} random expressions: values and gradients equal tf.GradientTape's",
+                 got=np.array(got), want=np.array(want), rtol=1e-9, atol=1e-9)  # fmt: skip
+
+
+def _course_examples(report):
+    x, y, z = Value(-1), Value(3), Value(2)
+    h1, h2 = x + y, y - z
+    f = h1 * h2
+    f.backward()
+    report.check("h₁ = x + y, h₂ = y − z, f = h₁ · h₂", got=[h1.data, h2.data, f.data], want=[2.0, 1.0, 2.0])
+    report.check("gradient of f by (x, y, z)", got=[x.grad, y.grad, z.grad], want=[1.0, 3.0, -2.0])
+    places = {x: ("x", 0, 2), y: ("y", 0, 1), z: ("z", 0, 0), h1: ("h₁ = x + y", 1, 1.5), h2: ("h₂ = y − z", 1, 0.5)}
+    figure = _draw({**places, f: ("f = h₁ · h₂", 2, 1)}, "Both paths from y add up: 1 · 1 + 1 · 2 = 3", (8, 5.2))
+    report.figure("computation graph", figure, alt="(x + y)(y − z) as a graph, values and gradients at every node.")
+
+    w0, w1, x, nodes = _neuron(product=True)
+    names = ("h₁ = x · w₁", "h₂ = h₁ + w₀", "h₃ = −h₂", "h₄ = exp h₃", "h₅ = 1 + h₄", "f = 1 / h₅")
+    got, slope = [nodes[-1].data, w0.grad, w1.grad], 1 / (2 + math.exp(1) + math.exp(-1))
+    report.check("logistic neuron: f, ∂f/∂w₀, ∂f/∂w₁", got=got, want=[1 / (1 + math.exp(-1)), slope, -2 * slope])
+    report.check("the same, to the printed digits", got=got, want=[0.7311, 0.1966, -0.3932], rtol=0, atol=5e-5)
+    places = {x: ("x", 0, 0), w1: ("w₁", 0, 1), w0: ("w₀", 1, 1)}
+    places |= {node: (name, column, 0) for column, (node, name) in enumerate(zip(nodes, names, strict=True), 1)}
+    figure = _draw(places, "A logistic neuron: the gradient picks up one slope at every edge", (12, 3.9))
+    report.figure("logistic neuron", figure, alt="1 / (1 + e^−(w₀ + w₁ x)) as a graph, with values and gradients.")
+
+    sum_w0, sum_w1, _, sum_nodes = _neuron(product=False)
+    report.check("with h₁ = x + w₁: f", got=sum_nodes[-1].data, want=1 / (1 + math.exp(-2)))
+    report.check("with h₁ = x + w₁: (∂f/∂w₁) / (∂f/∂w₀), printed −2", got=sum_w1.grad / sum_w0.grad, want=1.0)
+    report.check("w₀ + x · w₁ is the logit of the printed f", got=3 - 2 * 1, want=math.log(0.7311 / 0.2689), atol=3e-4)
+    report.correction(
+        "example of the logistic neuron",
+        course="two different starting values for one example; h₁ = x + w₁",
+        correct="w₀ = 3, w₁ = 1 and h₁ = x · w₁",
+        shown_by="they give the printed 0.7311, 0.1966 and −0.3932; the sum gives 0.8808 and equal gradients",
+    )
 
 
 def _neuron(product):
     w0, w1, x = Value(3), Value(1), Value(-2)
-    h1 = x * w1 if product else x + w1
-    h2 = h1 + w0
-    h3 = -h2
-    h4 = h3.exp()
-    h5 = 1 + h4
-    f = 1 / h5
-    f.backward()
-    return w0, w1, x, (h1, h2, h3, h4, h5, f)
+    nodes = [x * w1 if product else x + w1]
+    for step in (lambda h: h + w0, lambda h: -h, Value.exp, lambda h: 1 + h, lambda h: 1 / h):
+        nodes.append(step(nodes[-1]))
+    nodes[-1].backward()
+    return w0, w1, x, nodes
 
 
 def _random_expression(ops, nodes, choices):
@@ -261,32 +273,26 @@ def _draw(places, title, size):
     """Draw `{node: (label, column, row)}` with values and gradients, and the edges with their slopes."""
     blue, orange, half_width, half_height = "#006BA4", "#C85200", 0.29, 0.24
     figure, ax = plots.subplots(figsize=size)
-    text = {"ha": "center", "va": "center", "fontsize": 15}
+    centred, slopes = {"ha": "center", "va": "center"}, {"facecolor": "white", "edgecolor": "none", "pad": 1}
     for node, (label, column, row) in places.items():
         corner = (column - half_width, row - half_height)
         ax.add_patch(plots.plt.Rectangle(corner, 2 * half_width, 2 * half_height, facecolor="white", edgecolor="gray"))
-        ax.text(column, row + half_height + 0.1, label, **{**text, "fontsize": 13}, fontweight="bold")
-        ax.text(column, row + 0.11, f"{node.data:.4g}".replace("-", "−"), color=blue, **text)
-        ax.text(column, row - 0.11, f"{node.grad:.4g}".replace("-", "−"), color=orange, **text)
+        ax.text(column, row + half_height + 0.1, label, fontsize=13, fontweight="bold", **centred)
+        for number, color, height in ((node.data, blue, 0.11), (node.grad, orange, -0.11)):
+            ax.text(column, row + height, f"{number:.4g}".replace("-", "−"), color=color, fontsize=15, **centred)
         for parent, slope in zip(node.parents, node.slopes, strict=True):
             if parent in places:  # a constant, such as the 1 in 1 + h, has no place
                 start, level = places[parent][1:]
                 ends = (column - half_width, row), (start + half_width, level)
                 ax.annotate("", *ends, arrowprops={"arrowstyle": "->", "linewidth": 1.5})
-                ax.annotate(
-                    f"{slope:.3g}".replace("-", "−"),
-                    ((start + column) / 2, (level + row) / 2),
-                    xytext=(0, 12 if level == row else 0),
-                    textcoords="offset points",
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-                    **{**text, "fontsize": 12},
-                )
+                middle, above = ((start + column) / 2, (level + row) / 2), (0, 12 if level == row else 0)
+                words = f"{slope:.3g}".replace("-", "−")
+                ax.annotate(words, middle, above, textcoords="offset points", bbox=slopes, fontsize=12, **centred)
     for name, color in (("value, going forwards", blue), ("gradient, going back", orange)):
         ax.plot([], [], "s", color=color, label=name)
     ax.plot([], [], "k", marker=r"$\rightarrow$", linestyle="", markersize=12, label="edge and its slope")
     figure.legend(loc="outside lower center", ncols=3, fontsize=12, frameon=False, handletextpad=0.1)
     columns, rows = zip(*(place[1:] for place in places.values()), strict=True)
-    ax.set(xlim=(-0.35, max(columns) + 0.35), ylim=(-0.3, max(rows) + 0.45))
-    ax.set_title(title, fontsize=16, fontweight="bold", loc="left")
+    ax.set(xlim=(-0.35, max(columns) + 0.35), ylim=(-0.3, max(rows) + 0.45), title=title)
     ax.set_axis_off()
     return figure

@@ -5,13 +5,21 @@ stopping early and dropping units to penalties, momentum, falling learning rates
 """
 
 LESSONS = (
+    "shattering",
     "capacity",
+    "excess_risk",
     "error_decomposition",
     "cross_validation",
     "early_stopping",
+    "patience",
+    "thinned_networks",
     "dropout",
     "regularizers",
+    "lasso",
     "momentum",
+    "valley",
     "learning_rate_decay",
+    "input_noise",
+    "label_smoothing",
     "augmentation",
 )

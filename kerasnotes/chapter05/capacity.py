@@ -1,13 +1,11 @@
 """A model can be too small, right or too large for its data; training error only shows the first of the three.
 
 A polynomial is fitted to the fuel consumption of 40 cars. Each further degree lowers the error on these cars, while the
-error on the other 352 falls, turns and explodes. A line in the plane can produce any labelling of three points, but
-never all labellings of four: that is its capacity, counted. A network that is wide enough learns random labels by
-heart, so training accuracy alone says nothing; yet with true labels the same wide network is the best one.
+error on the other 352 falls, turns and explodes. A network that is wide enough learns random labels by heart, so
+training accuracy alone says nothing; yet with true labels the same wide network is the best one.
 
 Notes: chapter 05, "Underfitting, overfitting and capacity" (欠拟合、过拟合与模型容量).
-Source: Goodfellow et al. 2016, Deep Learning, Section 5.2; Vapnik and Chervonenkis 1971, doi:10.1137/1116025; Cover
-1965, doi:10.1109/PGEC.1965.264137 (count of labellings); Zhang et al. 2017, arXiv:1611.03530 (random labels).
+Source: Goodfellow et al. 2016, Deep Learning, Section 5.2; Zhang et al. 2017, arXiv:1611.03530 (random labels).
 """
 
 import itertools
@@ -16,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots
-from kerasnotes.chapter02.logic import count_cells
-from kerasnotes.chapter02.neurons import train_perceptron
+from kerasnotes.chapter05.shattering import line_labellings  # noqa: F401 (may be taken from here as well)
+from kerasnotes.parts import positive, whole
 
-SMOKE = {"splits": 3, "seeds": 2, "widths": (1, 4), "pictures": 100, "steps": 3, "point_sets": 5}
+SMOKE = {"splits": 3, "seeds": 2, "widths": (1, 4), "pictures": 100, "steps": 3}
 SECONDS = 7
 
 
@@ -36,10 +34,7 @@ def polynomial_features(x, degree):
     Raises:
         ValueError: If `x` is empty, not one-dimensional or not finite, or `degree` is not an integer of at least 0.
     """
-    x = _finite("x", x)
-    if not isinstance(degree, (int, np.integer)) or degree < 0:
-        raise ValueError(f"degree: expected an integer of at least 0, got {degree!r}")
-    return x[:, None] ** np.arange(degree + 1)  # (n, degree + 1)
+    return _finite("x", x)[:, None] ** np.arange(whole("degree", degree, least=0) + 1)  # (n, degree + 1)
 
 
 def error_curves(x_train, y_train, x_test, y_test, degrees):
@@ -83,39 +78,6 @@ def error_curves(x_train, y_train, x_test, y_test, degrees):
     return tuple(np.array(errors).T)
 
 
-def line_labellings(points):
-    """All ways in which a straight line can split points of the plane into label 0 and label 1.
-
-    A direction orders the points by how far they lie along it, and a line at right angles cuts this order somewhere.
-    The order changes only where the direction is at right angles to a pair of points, so one direction between each
-    two neighbouring changes is enough to find every labelling.
-
-    Args:
-        points: Different points (n, 2), best with integer coordinates, so that rounding cannot decide.
-
-    Returns:
-        Array (labellings, n) of zeros and ones, no row twice. All 2^n rows: the line shatters the points.
-
-    Raises:
-        ValueError: If the shape does not fit, a number is not finite, or two points are the same.
-    """
-    points = np.asarray(points, np.float64)
-    if points.ndim != 2 or points.shape[1] != 2 or not len(points) or not np.isfinite(points).all():
-        raise ValueError(f"points: expected finite points (n, 2), got shape {points.shape}")
-    if len(np.unique(points, axis=0)) < len(points):
-        raise ValueError(f"points: expected different points, got {points.tolist()}")
-    pairs = list(itertools.combinations(points, 2))
-    turns = np.sort([(np.arctan2(*(b - a)[::-1]) + np.pi / 2) % np.pi for a, b in pairs])  # angles in [0, π)
-    turns = np.append(turns, turns[0] + np.pi) if len(turns) else np.array([0.0, np.pi])
-    angles = ((turns[:-1] + turns[1:]) / 2)[np.diff(turns) > 1e-9]
-    rows = []
-    for angle in angles:
-        order = np.argsort(points @ (np.cos(angle), np.sin(angle)))
-        rank = np.argsort(order)
-        rows += [rank >= cut for cut in range(len(points) + 1)] + [rank < cut for cut in range(len(points) + 1)]
-    return np.unique(np.array(rows).astype(np.int64), axis=0)
-
-
 def width_curves(widths, x_train, y_train, x_test, y_test, steps=200, learning_rate=0.003, seed=0):
     """Accuracies of networks with one hidden layer, from narrow to wide, trained with Adam on all examples at a time.
 
@@ -134,25 +96,19 @@ def width_curves(widths, x_train, y_train, x_test, y_test, steps=200, learning_r
         ValueError: If shapes do not fit, a label is no integer of at least 0, a setting is not positive, or there is
             no width.
     """
+    steps, learning_rate = whole("steps", steps), positive("learning_rate", learning_rate)
     if not len(widths):
         raise ValueError("widths: expected at least one width, got none")
-    for name, value in (("steps", steps), *(("widths", width) for width in widths)):
-        if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name}: expected a positive integer, got {value!r}")
-    if not 0 < learning_rate < np.inf:
-        raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
     for name, x, y in (("y_train", x_train, y_train), ("y_test", x_test, y_test)):
         x, y = np.asarray(x), np.asarray(y)
         if x.ndim != 2 or y.shape != x.shape[:1] or not y.size or y.dtype.kind not in "iu" or y.min() < 0:
-            raise ValueError(
-                f"{name}: expected a label of at least 0 for each row of {x.shape}, got {y.dtype} {y.shape}"
-            )
+            raise ValueError(f"{name}: expected a label from 0 for each row of {x.shape}, got {y.dtype} {y.shape}")
     x_train, x_test = (tf.constant(x, tf.float32) for x in (x_train, x_test))
     if x_train.shape[1] != x_test.shape[1]:
         raise ValueError(f"x_test: expected {x_train.shape[1]} inputs a row as in x_train, got {x_test.shape[1]}")
     classes = int(max(np.max(y_train), np.max(y_test))) + 1
     accuracies = []
-    for width in widths:
+    for width in (whole("widths", width) for width in widths):
         rng, sizes = np.random.default_rng((seed, width)), (x_train.shape[1], width, classes)
         weights = []
         for inputs, units in itertools.pairwise(sizes):
@@ -173,12 +129,15 @@ def _logits(weights, x):
 def _adam(weights, x, y, steps, learning_rate):
     mean, square = [tf.zeros_like(w) for w in weights], [tf.zeros_like(w) for w in weights]
     for step in tf.range(1, steps + 1):
+        # Forwards and backwards, with all examples.
         with tf.GradientTape() as tape:
             tape.watch(weights)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, _logits(weights, x)))
         gradients = tape.gradient(loss, weights)
+        # Running means of the gradient and of its square.
         mean = [0.9 * m + 0.1 * g for m, g in zip(mean, gradients, strict=True)]
         square = [0.999 * s + 0.001 * g * g for s, g in zip(square, gradients, strict=True)]
+        # A step as long as the mean is against the root of the square; the rate makes up for both starting at 0.
         t = tf.cast(step, tf.float32)
         rate = learning_rate * tf.sqrt(1 - tf.pow(0.999, t)) / (1 - tf.pow(0.9, t))
         weights = [w - rate * m / (tf.sqrt(s) + 1e-7) for w, m, s in zip(weights, mean, square, strict=True)]
@@ -192,27 +151,40 @@ def _finite(name, values):
     return values
 
 
+def example():
+    """Polynomials through twelve noisy points, by NumPy and by the functions above."""
+    rng = np.random.default_rng(0)
+    x, x_new = np.linspace(-1, 1, 12), rng.uniform(-1, 1, 100)
+    y, y_new = (np.sin(3 * points) + rng.normal(0, 0.3, len(points)) for points in (x, x_new))
+    degrees = [0, 1, 3, 9]
+    fits = [np.polynomial.Polynomial.fit(x, y, degree) for degree in degrees]
+    train_errors, test_errors = error_curves(x, y, x_new, y_new, degrees)
+    print("degrees        ", degrees)
+    print("training, NumPy", np.round([np.mean((fit(x) - y) ** 2) for fit in fits], 4))
+    print("training, ours ", train_errors.round(4))
+    print("test, NumPy    ", np.round([np.mean((fit(x_new) - y_new) ** 2) for fit in fits], 4))
+    print("test, ours     ", test_errors.round(4))
+
+
 def lesson(
     report,
     *,
     cars: int = 40,
     largest: int = 8,
     splits: int = 40,
-    point_sets: int = 300,
     pictures: int = 1000,
     widths: tuple[int, ...] = (1, 4, 16, 64, 512),
     steps: int = 120,
     seeds: int = 3,
     seed: int = 0,
 ):
-    """Fit polynomials to cars, split points by lines, and let networks learn true and random labels.
+    """Fit polynomials to cars, and let networks learn true and random labels.
 
     Args:
         report: The report to write to.
         cars: Cars to fit the polynomials to (30 to 200).
         largest: Largest degree (3 to 12).
         splits: Random choices of the cars to fit to (2 to 1000).
-        point_sets: Random sets of three and of four points (1 to 10000).
         pictures: Pictures to train on (50 to 5000).
         widths: Hidden units of each network; the first and the last are checked (1 to 4096).
         steps: Training steps of each network (1 to 10000).
@@ -220,7 +192,6 @@ def lesson(
         seed: Seed of all random draws (0 to 4294967295).
     """
     train_errors, test_errors = _cars(report, cars, largest, splits, seed)
-    _points(report, point_sets, np.random.default_rng((seed, 1)))
     true, random = _labels(report, pictures, widths, steps, seeds, seed)
     report.figure(
         "Training error cannot tell too large from right",
@@ -263,29 +234,6 @@ def _cars(report, cars, largest, splits, seed):
                  ["degree", "training, mean", "test, median", "test, mean", "test, standard error"], rows)  # fmt: skip
     report.note("The choices share most of their test cars, so their standard errors are a little too small.")
     return train_errors, test_errors
-
-
-def _points(report, point_sets, rng):
-    counts = {3: [], 4: []}
-    for size, found in counts.items():
-        while len(found) < point_sets:
-            points = rng.integers(-50, 51, size=(size, 2))
-            triangles = (points[list(three)] for three in itertools.combinations(range(size), 3))
-            if all(np.linalg.matrix_rank(corners[1:] - corners[0]) == 2 for corners in triangles):
-                found.append(len(line_labellings(points)))
-    report.check("three points, no line through all: a line makes all 8 labellings", counts[3], [2**3] * point_sets)
-    cover = 2 * count_cells(3, 2)
-    report.check("four points, no three on a line: it makes 14 of 16 (Cover's count)", counts[4], [cover] * point_sets)
-    report.at_most("so it never shatters four points: the VC dimension is 3", max(counts[4]), 2**4 - 1)
-    corners = np.array([[0, 0], [1, 0], [0, 1]])
-    labellings = list(itertools.product((0, 1), repeat=3))
-    mistakes = [train_perceptron(corners, labels).mistakes_per_epoch[-1] for labels in labellings]
-    report.check("a perceptron learns each of the 8 labellings of (0, 0), (1, 0), (0, 1)", mistakes, [0] * 8)
-    square = {tuple(row) for row in line_labellings([[0, 0], [0, 1], [1, 0], [1, 1]])}
-    missing = sorted(set(itertools.product((0, 1), repeat=4)) - square)
-    report.check("on the corners of a square the two that are missing are XOR and its opposite",
-                 got=missing, want=[(0, 1, 1, 0), (1, 0, 0, 1)])  # fmt: skip
-    report.note("For any four points this is Radon's theorem: they split into two groups whose hulls meet.")
 
 
 def _labels(report, pictures, widths, steps, seeds, seed):

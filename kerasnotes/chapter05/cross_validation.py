@@ -15,8 +15,9 @@ import numpy as np
 
 from kerasnotes import data, plots
 from kerasnotes.chapter02.mlp import build_mlp
+from kerasnotes.parts import whole
 
-SMOKE = {"folds": 2, "epochs": 1, "batch_size": 256, "seeds": 1, "simulations": 3, "eager": True}
+SMOKE = {"folds": 2, "epochs": 1, "batch_size": 256, "seeds": 1, "simulations": 2, "eager": True}
 SECONDS = 9
 
 
@@ -36,10 +37,7 @@ def k_fold(n, k, seed):
     Raises:
         ValueError: If `n` or `k` is not an integer, or `k` is not between 2 and `n`.
     """
-    for name, value in (("n", n), ("k", k)):
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 2:
-            raise ValueError(f"{name}: expected an integer of at least 2, got {value!r}")
-    if k > n:
+    if whole("k", k, least=2) > whole("n", n, least=2):
         raise ValueError(f"k: expected at most n = {n} folds, got {k!r}")
     parts = np.array_split(np.random.default_rng(seed).permutation(n), k)
     return [(np.concatenate(parts[:fold] + parts[fold + 1 :]), parts[fold]) for fold in range(k)]
@@ -73,19 +71,42 @@ def cross_validate(build_model, x, y, k, seed=0, **fit_arguments):
         raise ValueError(f"fit_arguments: expected no data, the folds provide it, got {sorted(own)}")
     scores, models = [], []
     for train, validation in k_fold(len(x), k, seed):
+        # Every fold begins anew.
         model = build_model()
         if any(model is earlier for earlier in models):
             raise ValueError("build_model: expected a fresh model at each call, got the same one again")
         models.append(model)
+        # What is learnt from data is learnt from the training part: the scale first, then the weights.
         for layer in model.layers:
             if isinstance(layer, keras.layers.Normalization):
                 layer.adapt(x[train])
         model.fit(x[train], y[train], **{"verbose": 0, **fit_arguments})
+        # The rest has had no part in it.
         results = model.evaluate(x[validation], y[validation], batch_size=len(validation), verbose=0)
         if np.ndim(results) != 1 or len(results) != 2:
             raise ValueError(f"build_model: expected a model with a loss and one metric, got results {results!r}")
         scores.append(results[1])
     return np.array(scores)
+
+
+def example():
+    """Sixty examples, sorted by class: Keras's hold-out of the last third, and three folds."""
+    rng, y = np.random.default_rng(0), np.repeat([0, 1, 2], 20)
+    x = rng.normal(np.array([[0, 0], [4, 0], [0, 4]])[y], 1.0)  # (60, 2), a cloud for each class
+
+    def build_model():
+        layers = [keras.Input((2,)), keras.layers.Dense(3, "softmax", kernel_initializer="zeros")]
+        model, loss = keras.Sequential(layers), "sparse_categorical_crossentropy"
+        model.compile(keras.optimizers.Adam(0.5), loss, metrics=["accuracy"], run_eagerly=True)  # for few steps
+        return model
+
+    model, fit = build_model(), {"batch_size": 5, "verbose": 0}
+    history = model.fit(x, y, validation_split=1 / 3, **fit).history
+    print("accuracy on the last third, a class that training never saw:", history["val_accuracy"][-1])
+    accuracies = cross_validate(build_model, x, y, 3, **fit)
+    print("accuracies of three folds:", accuracies, "mean", accuracies.mean())
+    for train, validation in k_fold(7, 3, seed=0):
+        print("  of seven examples, train on", train, "and test on", validation)
 
 
 def lesson(
@@ -112,14 +133,7 @@ def lesson(
         seed: Seed of all random draws (0 to 4294967295).
     """
     x, y = data.breast_cancer()
-    parts = k_fold(len(x), folds, seed)
-    validation = [part for _, part in parts]
-    report.check("every tumour is in exactly one validation part", np.sort(np.concatenate(validation)), range(len(x)))
-    overlaps = [len(np.intersect1d(train, part)) + abs(len(train) + len(part) - len(x)) for train, part in parts]
-    report.check("training and validation parts are disjoint and together everything", overlaps, [0] * folds)
-    sizes = [len(x) // folds + (fold < len(x) % folds) for fold in range(folds)]
-    report.check("the first n mod k parts have one tumour more", [len(part) for part in validation], sizes)
-
+    sizes = _parts(report, len(x), folds, seed)
     fit = {"epochs": epochs, "batch_size": batch_size, "shuffle": False}
     accuracies = cross_validate(lambda: _model(x.shape[1], 2, seed, 0.01, eager), x, y, folds, seed, **fit)
     right = accuracies * sizes
@@ -149,6 +163,18 @@ def lesson(
         "validation_split and above 0.9 with cross-validation; on pure noise it is near 1 if features are chosen "
         "before the folds and near 0.5 if inside.",
     )
+
+
+def _parts(report, n, folds, seed):
+    """Check the folds; return the sizes of their validation parts."""
+    parts = k_fold(n, folds, seed)
+    validation = [part for _, part in parts]
+    report.check("every tumour is in exactly one validation part", np.sort(np.concatenate(validation)), range(n))
+    overlaps = [len(np.intersect1d(train, part)) + abs(len(train) + len(part) - n) for train, part in parts]
+    report.check("training and validation parts are disjoint and together everything", overlaps, [0] * folds)
+    sizes = [n // folds + (fold < n % folds) for fold in range(folds)]
+    report.check("the first n mod k parts have one tumour more", [len(part) for part in validation], sizes)
+    return sizes
 
 
 def _model(inputs, classes, seed, learning_rate, eager):

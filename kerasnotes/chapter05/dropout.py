@@ -2,8 +2,8 @@
 
 A unit that may be missing cannot be relied on, so that a network learns its training data less well by heart. Two
 forms do the same: the classic one scales down afterwards, the inverted one (Keras) scales up in training. What the
-reader should see: the mean over all 2^n thinned networks, counted out, is the scaled network exactly where the network
-is linear, and only nearly elsewhere; and on a thousand digits the gap between training and test loss shrinks.
+reader should see: both keep the mean, number by number as TensorFlow does it; `tf.nn.dropout` knows nothing of test
+time; and on a thousand digits the gap between training and test loss shrinks.
 
 Notes: chapter 05, "Dropout" (随机失活).
 Source: Hinton et al. 2012, arXiv:1207.0580; Srivastava et al. 2014, Dropout: a simple way to prevent neural
@@ -15,8 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots, training
+from kerasnotes.chapter05.thinned_networks import all_masks, exact_ensemble  # noqa: F401 (may be taken from here too)
+from kerasnotes.parts import share
 
-SMOKE = {"draws": 10000, "images": 64, "epochs": 1, "units": 16, "seeds": 2}
+SMOKE = {"draws": 10000, "images": 100, "epochs": 1, "units": 16, "seeds": 2}
 FULL = {"units": 1024, "epochs": 100, "seeds": 10}
 SECONDS = 15
 
@@ -29,7 +31,7 @@ def dropout(x, rate, seed):
     Args:
         x: Tensor of any shape, floating point.
         rate: Probability of dropping, at least 0 and below 1.
-        seed: Integer, or two of them; the same seed drops the same places.
+        seed: Integer, or two of them; the same seed drops the same places, so every step of a training needs another.
 
     Returns:
         Tensor of the same shape.
@@ -52,9 +54,10 @@ def classic_dropout(x, rate, seed):
     Source: Srivastava et al. 2014, section 4, whose p is the probability of keeping, 1 - rate.
     """
     x = _checked(x, rate)
-    seed = [seed, 0] if np.ndim(seed) == 0 else list(seed)
-    if len(seed) != 2 or not all(isinstance(part, (int, np.integer)) for part in seed):
-        raise ValueError(f"seed: expected an integer or two of them, got {seed!r}")
+    seed = tf.convert_to_tensor(seed)
+    seed = tf.stack([seed, tf.zeros_like(seed)]) if seed.shape.rank == 0 else seed
+    if seed.shape != (2,) or not seed.dtype.is_integer:
+        raise ValueError(f"seed: expected an integer or two of them, got {seed}")
     keep = tf.random.stateless_uniform(tf.shape(x), seed, dtype=x.dtype) >= rate
     return tf.where(keep, x, tf.zeros_like(x))
 
@@ -67,60 +70,29 @@ def classic_inference(x, rate):
     return _checked(x, rate) * (1 - rate)
 
 
-def exact_ensemble(w, x, rate):
-    """The mean output of one linear layer over all 2^n networks that classic dropout of its inputs makes.
-
-    Every thinned network is run, and counts by its probability, rate^dropped · (1 - rate)^kept.
-
-    Args:
-        w: Weights (n, units).
-        x: One input (n,), n at most 20.
-        rate: Probability of dropping, at least 0 and below 1.
-
-    Returns:
-        float64 array (units,).
-
-    Raises:
-        ValueError: If shapes or rate do not fit, or there are more than 20 inputs.
-    """
-    w, x = np.asarray(w, np.float64), np.asarray(x, np.float64)
-    if w.ndim != 2 or x.shape != w.shape[:1] or not 1 <= len(x) <= 20:
-        raise ValueError(f"w, x: expected shapes (n, units) and (n,) with n from 1 to 20, got {w.shape} and {x.shape}")
-    masks, probabilities = all_masks(len(x), rate)
-    return probabilities @ ((masks * x) @ w)
-
-
-def all_masks(n, rate):
-    """Every way to drop some of n units, and how probable it is.
-
-    Args:
-        n: Number of units, 1 to 20.
-        rate: Probability of dropping, at least 0 and below 1.
-
-    Returns:
-        `(masks, probabilities)`: float64 (2^n, n) of 0 (dropped) and 1 (kept), and (2^n,), which sum to 1.
-
-    Raises:
-        ValueError: If an argument is out of range.
-    """
-    if not isinstance(n, (int, np.integer)) or not 1 <= n <= 20:
-        raise ValueError(f"n: expected an integer from 1 to 20, got {n!r}")
-    _check_rate(rate)
-    masks = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(np.float64)  # (2^n, n)
-    return masks, np.prod(np.where(masks == 1, 1 - rate, rate), axis=1)
-
-
-def _check_rate(rate):
-    if not 0 <= rate < 1:
-        raise ValueError(f"rate: expected a number in [0, 1), got {rate!r}")
-
-
 def _checked(x, rate):
-    _check_rate(rate)
+    share("rate", rate, high=False)
     x = tf.convert_to_tensor(x)
     if not x.dtype.is_floating:
-        raise ValueError(f"x: expected floating-point numbers, got {x.dtype.name}")
+        raise ValueError(f"x: expected floating-point numbers, got {x.dtype.name}: cast them first")
     return x
+
+
+def example():
+    """Ten numbers, half of them dropped: by TensorFlow, by Keras in training and afterwards, and by hand."""
+    x = tf.range(1.0, 11.0)
+    print("tf.nn.dropout                       ", tf.nn.dropout(x, rate=0.5, seed=1).numpy())
+    layer = keras.layers.Dropout(rate=0.5, seed=1)
+    print("layers.Dropout, training=True       ", layer(x, training=True).numpy())
+    print("layers.Dropout, training=False      ", layer(x, training=False).numpy())
+    stateless = tf.nn.experimental.stateless_dropout(x, rate=0.5, seed=(1, 0))
+    print("tf.nn.experimental.stateless_dropout", stateless.numpy())
+    print("dropout, the same seed              ", dropout(x, 0.5, (1, 0)).numpy())
+    print("classic_dropout                     ", classic_dropout(x, 0.5, (1, 0)).numpy())
+    print("classic_inference                   ", classic_inference(x, 0.5).numpy())
+
+    total = [float(tf.reduce_mean(dropout(tf.ones(10000), rate, 0))) for rate in (0.1, 0.5, 0.9)]
+    print("mean of 10,000 ones at rates 0.1, 0.5, 0.9:", np.round(total, 3))
 
 
 def lesson(
@@ -135,7 +107,7 @@ def lesson(
     seeds: int = 3,
     seed: int = 0,
 ):
-    """The law of dropout, the mean over all thinned networks, and networks on few digits with and without it.
+    """The law of dropout, and networks on few digits with and without it.
 
     Args:
         report: The report to write to.
@@ -150,13 +122,11 @@ def lesson(
     """
     _law(report, draws, seed)
     _test_time(report, seed)
-    _ensembles(report, np.random.default_rng(seed))
-    _units_not_connections(report, np.random.default_rng((seed, 1)), draws // 10, seed)
     _train(report, (input_rate, rate), images, units, epochs, range(seed, seed + seeds))
 
 
 def _law(report, draws, seed):
-    """How far a frequency may be from its probability: four standard errors."""
+    """Frequencies may be four standard errors from their probabilities."""
     x = tf.constant(np.random.default_rng((seed, 2)).normal(1.0, 0.5, draws), tf.float32)
     rows = []
     for number, rate in enumerate((0.1, 0.5, 0.8)):
@@ -205,87 +175,41 @@ def _test_time(report, seed):
     )
 
 
-def _ensembles(report, rng, n=10, rate=0.3):
-    w, x = rng.normal(size=(n, 4)), rng.normal(size=n)
-    mean = exact_ensemble(w, x, rate)
-    scaled = np.asarray(classic_inference(x, rate)) @ w
-    report.check(
-        f"the mean over all {2**n} thinned linear layers is the scaled layer", mean, scaled, rtol=0, atol=1e-12
-    )
-    report.check("scaling the weights does the same", x @ ((1 - rate) * w), mean, rtol=0, atol=1e-12)
-    masks, probabilities = all_masks(n, rate)
-    inverted = probabilities @ ((masks * x / (1 - rate)) @ w)
-    report.check("the mean of the inverted form is the layer as it is", inverted, x @ w, rtol=0, atol=1e-12)
-    replaced = np.full_like(w, 1 - rate).T @ x
-    report.at_least("weights set to the share kept instead: largest error", np.abs(replaced - mean).max(), 0.1)
-    report.correction(
-        "weights at test time",
-        course="At test time the weights become α.",
-        correct="They are multiplied by α, the probability of keeping a unit (1 - rate), if training was classic. If "
-        "it was inverted, as in Keras, they stay as they are.",
-        shown_by=f"mean over all {2**n} thinned layers: {mean[0]:.4f}; weights times α: {scaled[0]:.4f}; "
-        f"weights equal to α: {replaced[0]:.4f}",
-    )
-    logs = tf.nn.log_softmax((masks * x) @ w).numpy()  # (2^n, 4)
-    geometric = tf.nn.softmax(probabilities @ logs)
-    report.check("softmax: the geometric mean of all thinned ones is the scaled one", geometric, tf.nn.softmax(scaled))
-    masks, probabilities = all_masks(2, 0.5)
-    thinned = probabilities @ np.maximum(masks @ [1.0, -1.0], 0)
-    whole = np.maximum(np.asarray(classic_inference([1.0, 1.0], 0.5)) @ [1.0, -1.0], 0)
-    report.check("ReLU of x1 - x2 at (1, 1), rate ½: mean of the thinned, and the scaled", [thinned, whole], [0.25, 0])
-    report.note("So the scaled network is the mean of the thinned ones only nearly, once there is a ReLU in it.")
-
-
-def _units_not_connections(report, rng, draws, seed, n=4, rate=0.5):
-    """A dropped unit falls silent towards all outputs at once; dropped connections do so one by one."""
-    w, x = rng.normal(size=(n, 2)), rng.normal(size=n)
-    masks, probabilities = all_masks(n, rate)
-    units = (masks * x) @ w  # (2^n, 2)
-    masks, of_connections = all_masks(2 * n, rate)
-    connections = np.einsum("mio,i,io->mo", masks.reshape(-1, n, 2), x, w)  # (2^(2n), 2)
-    exact = [_covariance(*pair) for pair in ((units, probabilities), (connections, of_connections))]
-    formula = rate * (1 - rate) * np.sum(x**2 * w[:, 0] * w[:, 1])
-    report.check("covariance of two outputs: units dropped, and connections dropped", exact, [formula, 0])
-    inputs = tf.tile(tf.constant(x, tf.float32)[None], (draws, 1))
-    outputs = keras.layers.Dropout(rate, seed=seed)(inputs, training=True).numpy() * (1 - rate) @ w  # (draws, 2)
-    centred = outputs - outputs.mean(axis=0)
-    products = centred[:, 0] * centred[:, 1]
-    error = products.std() / np.sqrt(draws)
-    report.at_most("layers.Dropout's, standard errors from the units'", abs(products.mean() - formula) / error, 4.0)
-    report.at_least("and from the connections'", abs(products.mean()) / error, 10.0)
-    report.correction(
-        "what dropout drops",
-        course="Dropout cuts connections between neurons at random.",
-        correct="It drops units, each with all its connections at once; dropping connections is another method "
-        "(DropConnect, Wan et al. 2013).",
-        shown_by=f"covariance of two outputs over all masks: {exact[0]:.4f} with units, {exact[1]:.4f} with "
-        f"connections; layers.Dropout has {products.mean():.4f} ± {error:.4f}",
-    )
-
-
-def _covariance(outputs, probabilities):
-    centred = outputs - probabilities @ outputs
-    return probabilities @ (centred[:, 0] * centred[:, 1])
-
-
 def _train(report, rates, images, units, epochs, seeds):
     (x, y), (x_test, y_test) = data.mnist()
     x_test = x_test / np.float32(255)
     shown = sorted({0, *np.linspace(0, epochs - 1, 7).astype(int).tolist()})
     losses = np.zeros((2, 2, len(seeds), len(shown)))  # (without or with, training or test, runs, epochs shown)
     final = np.zeros((2, len(seeds), 4))  # training loss, test loss, training accuracy, test accuracy
-    for run, run_seed in enumerate(report.track(seeds, "pairs of networks")):
-        chosen = np.random.default_rng((run_seed, 3)).choice(len(x), images, replace=False)
-        x_few, y_few = x[chosen] / np.float32(255), y[chosen]
-        for number, shares in enumerate(((0.0, 0.0), rates)):
-            model, snapshots = _network(units, shares, run_seed), training.Snapshots(shown)
-            training.fit(model, x_few, y_few, batch_size=50, epochs=epochs, callbacks=[snapshots], seed=run_seed)
-            results = [training.evaluate(model, *pair, batch_size=1000) for pair in ((x_few, y_few), (x_test, y_test))]
-            final[number, run] = [result[name] for name in ("loss", "accuracy") for result in results]
+    for number, shares in enumerate(((0.0, 0.0), rates)):
+        model = _network(units, shares, seeds[0])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(1e-3), loss)
+        restart = training.restarter(model)
+        for run, run_seed in enumerate(report.track(seeds, f"networks, rates {shares}")):
+            chosen = np.random.default_rng((run_seed, 3)).choice(len(x), images, replace=False)
+            few, snapshots = (x[chosen] / np.float32(255), y[chosen]), training.Snapshots(shown)
+            fresh = _network(units, shares, run_seed)
+            restart(fresh.get_weights())
+            for variable, value in zip(model.variables, fresh.variables, strict=True):  # the seeds of dropout, too
+                variable.assign(value)
+            training.fit(model, *few, batch_size=50, epochs=epochs, callbacks=[snapshots], seed=run_seed)
+            final[number, run] = np.transpose([_measure(model, *pair) for pair in (few, (x_test, y_test))]).ravel()
             for place, epoch in enumerate(shown):  # once more without dropout, on a part of the test pictures
                 model.set_weights(snapshots.weights[epoch])
-                for part, pair in enumerate(((x_few, y_few), (x_test[:2000], y_test[:2000]))):
-                    losses[number, part, run, place] = training.evaluate(model, *pair, batch_size=1000)["loss"]
+                for part, pair in enumerate((few, (x_test[:2000], y_test[:2000]))):
+                    losses[number, part, run, place] = _measure(model, *pair)[0]
+    _compare(report, rates, images, losses, final, shown)
+
+
+def _measure(model, x, y):
+    """Loss and accuracy of the whole network. No function is compiled for a few calls."""
+    logits = model(x, training=False)
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(y.astype("int32"), logits)
+    return float(tf.reduce_mean(loss)), np.mean(np.argmax(logits, axis=1) == y)
+
+
+def _compare(report, rates, images, losses, final, shown):
     gaps = np.stack([final[..., 1] - final[..., 0], final[..., 2] - final[..., 3]])  # (loss or accuracy, 2, runs)
     report.at_most(
         "every seed: gap of losses with dropout over the gap without", gaps[0, 1] / gaps[0, 0], 1.0, trained=True
@@ -299,7 +223,7 @@ def _train(report, rates, images, units, epochs, seeds):
         means, deviations = plots.mean_and_error(np.column_stack([runs, runs[:, 1] - runs[:, 0]]))
         rows.append([name, *(f"{mean:.4f} ± {error:.4f}" for mean, error in zip(means, deviations, strict=True))])
     report.table(
-        f"{len(seeds)} pairs of networks on {images} digits, mean ± standard error; losses in nats, dropout off",
+        f"{final.shape[1]} pairs of networks on {images} digits, mean ± standard error; losses in nats, dropout off",
         ["", "training loss", "test loss", "training accuracy", "test accuracy", "gap of losses"],
         rows,
     )
@@ -327,10 +251,7 @@ def _network(units, rates, seed):
     for number in range(2):
         layers.append(keras.layers.Dense(units, "relu", kernel_initializer=starts[number]))
         layers.append(keras.layers.Dropout(rates[1], seed=seeds[3 + number]))
-    model = keras.Sequential([*layers, keras.layers.Dense(10, kernel_initializer=starts[2])])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
-    return model
+    return keras.Sequential([*layers, keras.layers.Dense(10, kernel_initializer=starts[2])])
 
 
 def _figure(losses, shown, final, images):

@@ -1,13 +1,13 @@
-"""Where error comes from: bias, variance and noise of a method; approximation, estimation, optimization of a result.
+"""A method errs by its bias, by its variance and by the noise; larger models trade the first for the second.
 
 Polynomials of growing degree are fitted to a thousand training sets that differ in their noise alone. The mean answer
 comes closer to the truth (bias falls) while the single answers scatter more (variance rises), both as the formulas of
-least squares say. On real cars a linear unit has the higher bias and a network the higher variance. Last, the distance
-of one trained model from the best possible prediction is cut into three parts that are all known in closed form.
+least squares say. Variance is a scatter over training sets, not over inputs. On real cars a linear unit has the higher
+bias and a network the higher variance.
 
 Notes: chapter 05, "Bias, variance and the parts of the error" (偏差、方差与误差分解).
 Source: Geman et al. 1992, doi:10.1162/neco.1992.4.1.1 (bias and variance); Hastie et al. 2009, The Elements of
-Statistical Learning, Section 7.3; Bottou and Bousquet 2008, The tradeoffs of large scale learning (the three parts).
+Statistical Learning, Section 7.3.
 """
 
 import numpy as np
@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from kerasnotes import data, plots
 from kerasnotes.chapter02.regression import solve_least_squares
-from kerasnotes.chapter03.descent import gradient_descent
 from kerasnotes.chapter05.capacity import polynomial_features
+from kerasnotes.chapter05.excess_risk import excess_risk  # noqa: F401 (may be taken from here as well)
+from kerasnotes.parts import whole
 
 SMOKE = {"repeats": 30, "training_sets": 2, "network_steps": 3}
 SECONDS = 3
@@ -49,8 +50,7 @@ def bias_variance(fit, sample_data, x, true_function, repeats, seed):
 
     Source: Hastie et al. 2009, The Elements of Statistical Learning, Section 7.3.
     """
-    if not isinstance(repeats, (int, np.integer)) or repeats < 2:
-        raise ValueError(f"repeats: expected an integer of at least 2, got {repeats!r}")
+    whole("repeats", repeats, least=2)
     x = np.asarray(x)
     if x.ndim == 0 or not len(x):
         raise ValueError(f"x: expected at least one input, got shape {x.shape}")
@@ -74,34 +74,19 @@ def _draw(rng, noise, size):
     return rng.choice(noise, size, replace=size > len(noise))
 
 
-def excess_risk(best_in_class_risk, erm_risk, achieved_risk, bayes_risk):
-    """Cut a model's excess risk, its risk less the lowest possible one, into three parts.
+def example():
+    """A constant, a line and a polynomial of degree 6, fitted by NumPy to many training sets from one parabola."""
+    x = np.linspace(-1, 1, 20)
 
-    Risks are expected losses on new data, not training errors.
+    def sample_data(rng):
+        return x, x**2 + rng.normal(0, 0.3, len(x))
 
-    Args:
-        best_in_class_risk: Lowest risk within the class of models.
-        erm_risk: Risk of the model of the class that fits the training set best (empirical risk minimization).
-        achieved_risk: Risk of the model that training returned.
-        bayes_risk: Lowest risk of any prediction: the noise.
-
-    Returns:
-        `(approximation, estimation, optimization)`: they sum to achieved_risk − bayes_risk. The last one may be
-        negative: training that ends early can land at a better model than the best fit.
-
-    Raises:
-        ValueError: If a risk is not finite, or one is below the lowest that is possible.
-
-    Source: Bottou and Bousquet 2008, The tradeoffs of large scale learning, Section 2.
-    """
-    risks = {"best_in_class_risk": best_in_class_risk, "erm_risk": erm_risk, "achieved_risk": achieved_risk}
-    for name, risk in {**risks, "bayes_risk": bayes_risk}.items():
-        if not np.isfinite(risk):
-            raise ValueError(f"{name}: expected a finite number, got {risk!r}")
-        bound_name, bound = ("bayes_risk", bayes_risk) if "best" in name else ("best_in_class_risk", best_in_class_risk)
-        if name != "bayes_risk" and risk < bound:
-            raise ValueError(f"{name}: expected at least {bound_name} = {bound!r}, got {risk!r}")
-    return best_in_class_risk - bayes_risk, erm_risk - best_in_class_risk, achieved_risk - erm_risk
+    print("degree   bias²  variance   noise   their sum   total, measured apart")
+    for degree in (0, 1, 2, 6):
+        parts = bias_variance(
+            lambda x, y, degree=degree: np.polynomial.Polynomial.fit(x, y, degree), sample_data, x, np.square, 500, 0
+        )
+        print(f"{degree:6}" + "{:8.4f}{:10.4f}{:8.4f}{:12.4f}{:12.4f}".format(*parts[:3], sum(parts[:3]), parts[3]))
 
 
 def lesson(
@@ -115,7 +100,7 @@ def lesson(
     network_steps: int = 500,
     seed: int = 0,
 ):
-    """Measure bias and variance where both are known, then on cars; then the three parts of an excess risk.
+    """Measure bias and variance where both are known, then on cars.
 
     Args:
         report: The report to write to.
@@ -130,7 +115,6 @@ def lesson(
     measured, exact = _polynomials(report, repeats, largest, seed)
     _not_over_features(report, repeats, seed)
     linear, network = _linear_or_network(report, training_sets, cars, units, network_steps, seed)
-    _three_parts(report, repeats, seed)
     report.figure(
         "Bias falls and variance rises with the size of the model",
         _figure(measured, exact, linear, network),
@@ -274,55 +258,6 @@ def _linear_or_network(report, training_sets, cars, units, steps, seed):
         shown_by=f"cars: bias² {linear[0]:.1f} and {network[0]:.1f}, variance {linear[1]:.1f} and {network[1]:.1f}",
     )
     return linear, network
-
-
-def _three_parts(report, repeats, seed, examples=20, deviation=0.5, steps=10, rate=0.5):
-    """Lines for y = x + x² + noise, x uniform on [-1, 1]: a + b·x has risk σ² + 4/45 + (a − 1/3)² + (b − 1)²/3."""
-
-    def sample(rng, size):
-        x = rng.uniform(-1, 1, size)
-        return x, x + x**2 + rng.normal(0, deviation, size)
-
-    def risk(line):
-        return deviation**2 + 4 / 45 + (line[0] - 1 / 3) ** 2 + (line[1] - 1) ** 2 / 3
-
-    parts, training_errors, achieved_risks = [], [], []
-    for repeat in range(repeats):
-        x, y = sample(np.random.default_rng((seed, 3, repeat)), examples)
-        inputs = polynomial_features(x, 1)  # (examples, 2)
-        best_fit = np.linalg.lstsq(inputs, y, rcond=None)[0]
-        path = gradient_descent(lambda w: inputs.T @ (inputs @ w - y) / examples, np.zeros(2), rate, steps)  # noqa: B023
-        achieved = path[-1]
-        parts.append(excess_risk(risk([1 / 3, 1]), risk(best_fit), risk(achieved), deviation**2))
-        training_errors.append(np.mean((inputs @ achieved - y) ** 2))
-        achieved_risks.append(risk(achieved))
-    parts = np.array(parts)  # (repeats, 3)
-    x, y = sample(np.random.default_rng((seed, 4)), 400_000)
-    losses = (achieved[0] + achieved[1] * x - y) ** 2 - (x + x**2 - y) ** 2  # best possible: x + x²
-    error = losses.std() / np.sqrt(len(x))
-    report.check("one line's three parts sum to its excess risk on 400,000 new examples (4 standard errors)",
-                 got=losses.mean(), want=parts[-1].sum(), rtol=0.0, atol=4 * error)  # fmt: skip
-    curvature = inputs.T @ inputs / examples
-    left = np.linalg.matrix_power(np.eye(2) - rate * curvature, steps) @ -best_fit
-    report.check("its descent stops where the formula (I − ηH)^t (w₀ − ŵ) says", achieved - best_fit, left)
-    report.check("approximation: what x² leaves over a line, 4/45", parts[:, 0], np.full(repeats, 4 / 45))
-    report.at_least("estimation is never negative", parts[:, 1], 0.0)
-    gap, error = plots.mean_and_error(np.array(achieved_risks) - training_errors)
-    report.at_least("risk above training error, mean less 4 standard errors", gap - 4 * error, 0.0, trained=True)
-    sums = np.array([parts.sum(axis=1), np.array(training_errors) - deviation**2])
-    report.table(
-        f"a line, {examples} examples, {steps} steps of descent, mean over {repeats} training sets",
-        ["part", "mean", "standard error"],
-        [[name, *plots.mean_and_error(values)] for name, values in (
-            *zip(("approximation", "estimation", "optimization"), parts.T, strict=True),
-            ("their sum: excess risk", sums[0]), ("training error less noise", sums[1]))],
-    )  # fmt: skip
-    report.correction(
-        "three parts of the error",
-        course="The training error consists of approximation, estimation and optimization error.",
-        correct="They are the parts of the excess risk: expected loss on new data less the lowest possible one.",
-        shown_by=f"sum of the parts {sums[0].mean():.3f} = excess risk; training error less noise {sums[1].mean():.3f}",
-    )
 
 
 def _figure(measured, exact, linear, network):

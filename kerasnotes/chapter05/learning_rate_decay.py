@@ -17,8 +17,9 @@ import keras
 import numpy as np
 
 from kerasnotes import data, plots, training
+from kerasnotes.parts import positive, share, whole
 
-SMOKE = {"epochs": 4, "steps": 200, "copies": 200, "seeds": 2}
+SMOKE = {"epochs": 4, "steps": 100, "copies": 100, "seeds": 2, "batch_size": 49}
 SECONDS = 4
 
 
@@ -33,7 +34,7 @@ def linear_decay(initial, epochs):
     Raises: ValueError: If an argument is out of range; the callable, if the epoch is negative.
     Source: `keras.optimizers.schedules.PolynomialDecay(initial, epochs, end_learning_rate=0)`.
     """
-    _check(initial=initial, epochs=epochs)
+    initial, epochs = positive("initial", initial), whole("epochs", epochs)
     return lambda epoch: initial * (1 - min(_epoch(epoch), epochs) / epochs)
 
 
@@ -48,9 +49,8 @@ def step_decay(initial, factor, every):
     Returns, Raises: As for `linear_decay`; the rate never becomes 0.
     Source: `keras.optimizers.schedules.ExponentialDecay(initial, every, factor, staircase=True)`.
     """
-    _check(initial=initial, every=every)
-    if not 0 < factor < 1:
-        raise ValueError(f"factor: expected a number between 0 and 1, got {factor!r}")
+    initial, every = positive("initial", initial), whole("every", every)
+    share("factor", factor, low=False, high=False)
     return lambda epoch: initial * factor ** (_epoch(epoch) // every)
 
 
@@ -66,14 +66,11 @@ def cosine_decay(initial, epochs, final=0.0):
     Source: Loshchilov and Hutter 2017, eq. 5; `keras.optimizers.schedules.CosineDecay(initial, epochs, alpha)`, alpha
     being final / initial.
     """
-    _check(initial=initial, epochs=epochs)
+    initial, epochs = positive("initial", initial), whole("epochs", epochs)
     if not 0 <= final <= initial:
         raise ValueError(f"final: expected a number from 0 to initial, got {final!r}")
 
-    def rate(epoch):
-        return final + (initial - final) * (1 + math.cos(math.pi * min(_epoch(epoch), epochs) / epochs)) / 2
-
-    return rate
+    return lambda epoch: final + (initial - final) * (1 + math.cos(math.pi * min(_epoch(epoch) / epochs, 1))) / 2
 
 
 def warmup(peak, epochs, then):
@@ -87,25 +84,36 @@ def warmup(peak, epochs, then):
     Returns, Raises: As for `linear_decay`.
     Source: Goyal et al. 2017.
     """
-    _check(peak=peak, epochs=epochs)
+    peak, epochs = positive("peak", peak), whole("epochs", epochs)
     if not callable(then):
         raise ValueError(f"then: expected a schedule (epoch -> rate), got {then!r}")
     return lambda epoch: peak * (epoch + 1) / epochs if _epoch(epoch) < epochs else then(epoch - epochs)
-
-
-def _check(**arguments):
-    for name, value in arguments.items():
-        if name in ("initial", "peak"):
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name}: expected a positive number, got {value!r}")
-        elif not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
 
 
 def _epoch(epoch):
     if epoch < 0:
         raise ValueError(f"epoch: expected a number of at least 0, got {epoch!r}")
     return epoch
+
+
+def example():
+    """A rate assigned in every epoch, as the course does it; the same by Keras's schedule; then the other shapes."""
+    rate, optimizer = linear_decay(0.2, 5), keras.optimizers.SGD(0.2)
+    schedule = keras.optimizers.schedules.PolynomialDecay(0.2, decay_steps=5, end_learning_rate=0.0)
+    counting = keras.optimizers.SGD(schedule)  # asks the schedule at every step: here an epoch is one step
+    w, w_counting = keras.Variable([10.0]), keras.Variable([10.0])
+    for epoch in range(5):
+        optimizer.learning_rate = rate(epoch)
+        optimizer.apply([w.value], [w])  # the slope of w² / 2
+        counting.apply([w_counting.value], [w_counting])
+        print(f"epoch {epoch}: rate {rate(epoch):.2f}, w {float(w[0]):.4f}, by the schedule {float(w_counting[0]):.4f}")
+
+    for name, shape in (
+        ("step_decay", step_decay(0.2, factor=0.5, every=2)),
+        ("cosine_decay", cosine_decay(0.2, 5)),
+        ("warmup", warmup(0.2, 2, then=linear_decay(0.2, 3))),
+    ):
+        print(f"{name:12}", [round(shape(epoch), 4) for epoch in range(5)])
 
 
 def lesson(
@@ -164,8 +172,8 @@ def _equal_to_keras(report, epochs, initial=0.1):
         ("step_decay: ExponentialDecay", step_decay(initial, 0.5, 3), library.ExponentialDecay(initial, 3, 0.5, True)),
         ("cosine_decay: CosineDecay", cosine_decay(initial, epochs, 0.01), library.CosineDecay(initial, epochs, 0.1)),
     ):
-        values = [[float(theirs(epoch)) for epoch in range(epochs + 3)], [ours(epoch) for epoch in range(epochs + 3)]]
-        report.check(f"{name}, every epoch", values[1], values[0])
+        got, want = [ours(epoch) for epoch in range(epochs + 3)], [float(theirs(epoch)) for epoch in range(epochs + 3)]
+        report.check(f"{name}, every epoch", got, want)
     report.check("linear_decay reaches initial / epochs in the last epoch", linear_decay(initial, epochs)(epochs - 1),
                  initial / epochs)  # fmt: skip
     rates = [warmup(initial, rise, cosine_decay(initial, epochs - rise))(epoch) for epoch in range(epochs)]
@@ -188,7 +196,7 @@ def _same_weights(report, x, y, batch_size, seed, epochs=4):
             if assign:
                 optimizer.learning_rate = ours(epoch)
             first, last = (epoch, epoch + 1) if assign else (0, epochs)
-            settings = {"initial_epoch": first, "epochs": last, "callbacks": callbacks, "form": "step"}
+            settings = {"initial_epoch": first, "epochs": last, "callbacks": callbacks, "form": "loop"}
             training.fit(model, x, y[:, None], batch_size=batch_size, seed=seed, **settings)
         return np.concatenate([weight.ravel() for weight in model.get_weights()])
 
@@ -204,9 +212,7 @@ def _same_weights(report, x, y, batch_size, seed, epochs=4):
     late = weights(sgd(library.PiecewiseConstantDecay([bound + 1 for bound in last], values)))
     report.at_least("with bounds at the first step of the next epoch: largest difference of a weight",
                     np.abs(late - assigned).max(), 1e-4)  # fmt: skip
-    report.note(
-        "PiecewiseConstantDecay's bounds belong to the rate before them: the step with that number still has it."
-    )
+    report.note("PiecewiseConstantDecay's bounds belong to the rate before them: the step of that number still has it.")
 
 
 def _expected(rates, start=10.0):
@@ -233,15 +239,13 @@ def _parabola(report, steps, copies, rng, ax):
     gains = [best["constant"][1] / row[2] for row in rows[1:]]
     report.at_least("parabola: loss of the best of 200 constant rates, over that of each schedule", gains, 1.0)
 
-    middle = best["constant"][0]
+    middle, falling = best["constant"][0], best["linear decay"][0]
     large = min(30 * middle, 1.0)
     shown = {
         f"constant {large:.2g}": np.full(steps, large),
         f"constant {middle:.2g}, the best": np.full(steps, middle),
         f"constant {middle / 3:.2g}": np.full(steps, middle / 3),
-        f"linear decay from {best['linear decay'][0]:.2g}": np.array(
-            [linear_decay(best["linear decay"][0], steps)(step) for step in range(steps)]
-        ),
+        f"linear decay from {falling:.2g}": np.array([linear_decay(falling, steps)(step) for step in range(steps)]),
     }
     exact, w = _expected(np.stack([*shown.values()], axis=1)), np.full((copies, len(shown)), 10.0)
     for rate in np.stack([*shown.values()], axis=1):
@@ -277,10 +281,10 @@ def _cars(report, x, y, epochs, batch_size, rates, seeds, seed, ax):
     training.fit(model, x, y[:, None], batch_size=batch_size, epochs=epochs, callbacks=[follow], seed=runs[0])
     report.check("a Keras layer in fit, with linear_decay, ends where the first run does", model.get_weights()[0][:, 0],
                  w[1, 0, 0], rtol=1e-3, atol=1e-3)  # fmt: skip
-    rows = []
-    for name, values in zip(shapes, excess, strict=True):
-        mean, error = plots.mean_and_error(values.T)
-        rows.append([name, *(f"{m:.1e} ± {e:.0e}" for m, e in zip(mean, error, strict=True))])
+    rows = [
+        [name, *(f"{m:.1e} ± {e:.0e}" for m, e in zip(*plots.mean_and_error(values.T), strict=True))]
+        for name, values in zip(shapes, excess, strict=True)
+    ]
     report.table(f"Car data, {epochs} epochs: loss above the best line's {lowest:.3f}, mean ± its error, {seeds} runs",
                  ["schedule", *(f"first rate {rate:g}" for rate in rates)], rows)  # fmt: skip
     for name, values in zip(list(shapes)[1:], excess[1:], strict=True):
