@@ -65,10 +65,9 @@ def floating(name, value):
         ValueError: If there is no number in it, or no number at all.
     """
     value = tf.convert_to_tensor(value)
-    if 0 in value.shape or not (value.dtype.is_floating or value.dtype.is_integer or value.dtype.is_bool):
-        raise ValueError(
-            f"{name}: expected numbers, at least one, got {value.dtype.name} of shape {tuple(value.shape)}"
-        )
+    empty = value.shape.rank is not None and 0 in value.shape
+    if empty or not (value.dtype.is_floating or value.dtype.is_integer or value.dtype.is_bool):
+        raise ValueError(f"{name}: expected numbers, at least one, got {value.dtype.name} of shape {value.shape}")
     return value if value.dtype.is_floating else tf.cast(value, tf.float32)
 
 

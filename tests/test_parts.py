@@ -72,6 +72,11 @@ def test_floating_keeps_precision_and_turns_counts_into_numbers():
             parts.floating("x", wrong)
 
 
+def test_floating_takes_a_tensor_of_unknown_rank():
+    traced = tf.function(lambda x: parts.floating("x", x), input_signature=[tf.TensorSpec(None, tf.int32)])
+    assert traced(tf.constant([1, 2])).numpy().tolist() == [1.0, 2.0]
+
+
 def test_layer_seeds_differ_from_layer_to_layer_and_repeat_with_the_seed():
     first, again, other = (list(itertools.islice(parts.layer_seeds(seed), 50)) for seed in (0, 0, (0, 1)))
     assert first == again != other
