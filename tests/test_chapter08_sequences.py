@@ -136,8 +136,10 @@ def test_embeddings_keep_the_tables_type(dtype):
             vectors = run(tf.constant([1, 0]), table)
             assert vectors.dtype == dtype
             np.testing.assert_array_equal(vectors, [[3, 4], [1, 2]])
-        unknown = tf.function(lambda ids, embed=embed, table=table: embed(ids, table),
-                              input_signature=[tf.TensorSpec((None, None), tf.int32)])  # fmt: skip
+        unknown = tf.function(
+            lambda ids, embed=embed, table=table: embed(ids, table),
+            input_signature=[tf.TensorSpec((None, None), tf.int32)],
+        )
         assert unknown(tf.constant([[1, 0]])).shape == (1, 2, 2)
 
 

@@ -95,9 +95,9 @@ def test_one_seed_gives_one_start():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="code_size: expected positive whole numbers"):
+    with pytest.raises(ValueError, match="code_size: expected a whole number"):
         build_autoencoder(0)
-    with pytest.raises(ValueError, match="hidden: expected positive whole numbers"):
+    with pytest.raises(ValueError, match="hidden: expected a whole number"):
         build_autoencoder(2, (5, 2.5))
     with pytest.raises(ValueError, match=r"layer: expected a keras.layers.Dense, got Flatten"):
         TiedDense(keras.layers.Flatten())

@@ -52,14 +52,18 @@ def test_states_agree_with_the_packages_themselves():
         ("import keras\n{}keras.callbacks.History(a=2)", "keras.callbacks.History", 0, ("a",)),
         ("import tensorflow as tf\n{}tf.keras.layers.GRUCell(4)", "tensorflow.keras.layers.GRUCell", 1, ()),
         ("from keras import layers\n{}layers.GRUCell(4)", "keras.layers.GRUCell", 1, ()),
-        ("from tensorflow.keras.layers import GRUCell as Cell\n{}Cell(units=4)", "tensorflow.keras.layers.GRUCell", 0,
-         ("units",)),
+        (
+            "from tensorflow.keras.layers import GRUCell as Cell\n{}Cell(units=4)",
+            "tensorflow.keras.layers.GRUCell",
+            0,
+            ("units",),
+        ),
         ("import keras\n{}model.fit(x, y, validation_split=0.2)", ".fit", 2, ("validation_split",)),
         ("{}optimizer.learning_rate = 0.1", ".learning_rate", 0, ()),
         ("{}tape.watch(x)", ".watch", 1, ()),
         ("{}print(x)", "print", 1, ()),
     ],
-)  # fmt: skip
+)
 def test_calls_of_an_example(text, name, positional, keywords):
     assert (name, positional, keywords) in calls_of(text.format("def example():\n    ") + "\n")
     assert calls_of(text.format("def lesson():\n    ") + "\n") == []

@@ -16,11 +16,13 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
-from kerasnotes.chapter08.fading_gradients import DELAY, delayed_signs, start_weights
+from kerasnotes.chapter08.fading_gradients import delayed_signs, start_weights
 from kerasnotes.parts import floating
 
 SMOKE = {"steps": 2, "seeds": 1, "sequence_length": 16, "units": 4, "bounds": (1.0, 5.0)}
 SECONDS = 14
+
+DELAY = 3  # the network has to repeat its input of three steps ago
 
 
 def clip_by_value(tensors, low, high):
@@ -138,8 +140,7 @@ def example():
     first, second = tf.constant([3.0, 4.0]), tf.constant([12.0])  # lengths 5 and 12, together 13
     print("by value ", tf.clip_by_value(first, -3.5, 3.5).numpy(), clip_by_value([first], -3.5, 3.5)[0].numpy())
     print("by norm  ", tf.clip_by_norm(first, 1.0).numpy(), clip_by_norm(first, 1.0).numpy())
-    for clip in (tf.clip_by_global_norm, clip_by_global_norm):
-        clipped, norm = clip([first, second], 1.0)
+    for clipped, norm in (tf.clip_by_global_norm([first, second], 1.0), clip_by_global_norm([first, second], 1.0)):
         print("together ", [tensor.numpy() for tensor in clipped], "norm before:", float(norm))
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
@@ -271,7 +272,7 @@ def _train_all(report, bounds, seeds, steps, sequence_length, units, learning_ra
 
     rngs, history = [np.random.default_rng((seed, 1)) for seed in seeds], []
     for _ in report.track(range(steps), "training"):
-        batches = [delayed_signs(rng, batch_size, sequence_length) for rng in rngs]
+        batches = [delayed_signs(rng, batch_size, sequence_length, DELAY) for rng in rngs]
         x, y = (tf.constant(np.stack(group, axis=1)) for group in zip(*batches, strict=True))
         weights, losses = train_step(weights, x, y)
         history.append(losses.numpy())

@@ -20,7 +20,6 @@ from kerasnotes import plots
 from kerasnotes.parts import shape, whole
 
 RADII = (0.5, 0.9, 1.0, 1.1)
-DELAY = 3  # the task: repeat the input of three steps ago
 
 SMOKE = {"units": 16, "sequence_length": 16}
 SECONDS = 2
@@ -75,10 +74,10 @@ def start_weights(seed, units, radius):
     return [tf.constant(w, tf.float32) for w in (w_x, w_h, np.zeros((1, units)), w_o, np.zeros((1, 1)))]
 
 
-def delayed_signs(rng, batch_size, steps):
-    """Random signs, and the same signs `DELAY` steps later: `(x, y)`, each (steps, batch, 1), float32."""
+def delayed_signs(rng, batch_size, steps, delay=3):
+    """Random signs, and the same signs `delay` steps later: `(x, y)`, each (steps, batch, 1), float32."""
     x = rng.choice(np.float32([-1, 1]), size=(steps, batch_size, 1))
-    return x, np.concatenate([np.zeros_like(x[:DELAY]), x[:-DELAY]])
+    return x, np.concatenate([np.zeros_like(x[:delay]), x[:-delay]])
 
 
 def example():
@@ -172,9 +171,14 @@ def _norms(report, rng, lags, units):
     series[f"tanh, ρ = {RADII[-1]}"] = log_norms
 
     figure, ax = plots.subplots()
-    plots.curves(lag, {name: values / np.log(10) for name, values in series.items()}, ax=ax,
-                 xlabel="lag, steps", ylabel="log10 of the norm of dh_T / dh_(T−lag)",
-                 title="Gradients go as ρ^lag; tanh makes them fade")  # fmt: skip
+    plots.curves(
+        lag,
+        {name: values / np.log(10) for name, values in series.items()},
+        ax=ax,
+        xlabel="lag, steps",
+        ylabel="log10 of the norm of dh_T / dh_(T−lag)",
+        title="Gradients go as ρ^lag; tanh makes them fade",
+    )
     ax.lines[-1].set_linewidth(3.5)
     ax.set(ylim=(-16, 10), xlim=(0, lags))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

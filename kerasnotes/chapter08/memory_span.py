@@ -288,9 +288,9 @@ def _notes(report, lags, mean, first, steps, lead_in):
 
 def _figure(lags, curves, exceptions, steps):
     series = {f"{name}, amid noise": runs.T for name, runs in curves.items()}
-    figure = plots.curves(lags, series, xlabel="lag, steps", ylabel=f"accuracy after {steps} updates", marker="o",
-                          title="Noise makes the cell forget")  # fmt: skip
+    figure = plots.curves(lags, series, xlabel="lag, steps", ylabel=f"accuracy after {steps} updates", marker="o")
     (ax,) = figure.axes
+    ax.set_title("Noise makes the cell forget")
     for (name, runs), marker, color in zip(exceptions.items(), "s^", ("C4", "C2"), strict=True):
         value, error = plots.mean_and_error(runs[runs.mean(axis=(1, 2)).argmax(), 0])
         ax.errorbar(lags[-1], value, error, marker=marker, color=color, linestyle="", capsize=4, label=name)

@@ -19,7 +19,7 @@ from kerasnotes.parts import shape, whole
 SHAPES = ("one to one", "one to many", "many to one", "many to many")
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
-SMOKE = {"steps": 3, "long": 12}
+SMOKE = {"steps": 1, "units": 4, "long": 12}
 SECONDS = 5
 
 

@@ -135,8 +135,9 @@ def _imported(tree):
     names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {each.asname or each.name.partition(".")[0]: each.name if each.asname else
-                      each.name.partition(".")[0] for each in node.names}  # fmt: skip
+            for each in node.names:  # `import a.b` binds a, `import a.b as c` binds c to a.b
+                first = each.name.partition(".")[0]
+                names[each.asname or first] = each.name if each.asname else first
         elif isinstance(node, ast.ImportFrom):
             names |= {each.asname or each.name: f"{node.module}.{each.name}" for each in node.names}
     return names
