@@ -109,6 +109,9 @@ def test_errors():
         TiedDense(dense)(tf.zeros((1, 3)))
     with pytest.raises(ValueError, match=r"x: expected the shape \(samples, features\)"):
         principal_components(np.zeros(3), 1)
+    for function in (lambda x: principal_components(x, 1), lambda x: principal_angles(x, x)):
+        with pytest.raises(ValueError, match="must not contain infs or NaNs"):
+            function(np.full((3, 3), np.nan))
     with pytest.raises(ValueError, match="k: expected a number from 1 to 4, got 5"):
         principal_components(np.eye(4), 5)
     with pytest.raises(ValueError, match="a, b: expected two matrices of one shape"):

@@ -95,7 +95,7 @@ def clip_by_global_norm(tensors, clip_norm):
     norm = _global_norm([getattr(tensor, "values", tensor) for tensor in tensors if tensor is not None])
     if tf.executing_eagerly():
         if not math.isfinite(norm):
-            raise ValueError(f"tensors: expected a finite global norm, got {norm.numpy()}")
+            raise ValueError(f"tensors: expected a finite global norm, got {norm.numpy()}; leave out this step")
     else:
         norm = tf.debugging.check_numerics(norm, "tensors: expected a finite global norm")
     clip_norm = tf.minimum(tf.cast(clip_norm, norm.dtype), norm.dtype.max)  # infinity over infinity would be NaN
@@ -184,7 +184,6 @@ def lesson(
     report.at_most(learnt, final[0], constant / 2, trained=True)
     growth = np.nan_to_num(final[-1] / runs[-1, :, 0], nan=1e30, posinf=1e30)
     report.at_least("without clipping, final error over first error, every run", growth, 1.0, trained=True)
-
     names = [*(f"{bound:g}" for bound in bounds), "none"]
     summary = [
         [name, *(value if np.isfinite(value) else "overflow" for value in plots.mean_and_error(row)),

@@ -102,11 +102,11 @@ def principal_components(x, k):
         The best reconstruction from k numbers is `(x - mean) @ components.T @ components + mean`.
 
     Raises:
-        ValueError: If `x` is not (samples, features) with two samples at least, or k is out of range.
+        ValueError: If `x` is not (samples, features) with two samples at least, all finite, or k is out of range.
 
     Source: Pearson 1901; Eckart and Young 1936.
     """
-    x = np.asarray(x, np.float64)
+    x = np.asarray_chkfinite(x, np.float64)
     if x.ndim != 2 or len(x) < 2:
         raise ValueError(f"x: expected the shape (samples, features) with two samples at least, got {x.shape}")
     if not whole("k", k) <= x.shape[1]:
@@ -131,7 +131,7 @@ def principal_angles(a, b):
 
     Source: Björck and Golub 1973, Numerical methods for computing angles between linear subspaces.
     """
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    a, b = np.asarray_chkfinite(a, np.float64), np.asarray_chkfinite(b, np.float64)
     if a.shape != b.shape or a.ndim != 2:
         raise ValueError(f"a, b: expected two matrices of one shape, got {a.shape} and {b.shape}")
     bases = [np.linalg.qr(matrix.T)[0] for matrix in (a, b)]

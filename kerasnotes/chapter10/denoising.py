@@ -31,11 +31,13 @@ def add_noise(x, deviation, seed=0):
         Array of the shape of `x`, float32.
 
     Raises:
-        ValueError: If the deviation is negative or not finite, or `x` is empty.
+        ValueError: If the deviation is negative or not finite, or `x` is empty or leaves [0, 1].
     """
     if not 0 <= deviation < np.inf:
         raise ValueError(f"deviation: expected a number of at least 0, got {deviation!r}")
     x = _checked("x", x)
+    if not 0 <= x.min() <= x.max() <= 1:
+        raise ValueError(f"x: expected values in [0, 1], got {x.min():g} to {x.max():g}; divide 8-bit images by 255")
     noise = np.random.default_rng(seed).standard_normal(x.shape, dtype=np.float32)
     return np.clip(x + np.float32(deviation) * noise, 0, 1)
 
