@@ -87,7 +87,7 @@ def example():
     cell.build((1, 2))
     cell.recurrent_kernel.assign(w_h)
     start = h = tf.ones((1, 4), tf.float64)
-    with tf.GradientTape() as tape:
+    with tf.GradientTape(persistent=True) as tape:
         tape.watch(start)
         for _ in range(10):
             h, _ = cell(tf.zeros((1, 2), tf.float64), [h])

@@ -111,15 +111,19 @@ def training_function(model, optimizer, clip_norm=CLIP_NORM, jit_compile=False):
 
     @tf.function(jit_compile=jit_compile)
     def train(inputs, targets, state):
-        losses = tf.TensorArray(tf.float32, inputs.shape[0])
-        for batch in tf.range(inputs.shape[0]):
+        def step(batch, losses, state):
             # The tape starts after the state was computed: the gradient stops there, the state itself goes on.
             with tf.GradientTape() as tape:
                 logits, new_state = model(inputs[batch], initial_state=state, return_state=True)
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets[batch], logits))
+            # Shorten the gradient, learn, and go on to the next batch.
             gradients, _ = clip_by_global_norm(tape.gradient(loss, model.trainable_variables), clip_norm)
             optimizer.apply(gradients, model.trainable_variables)
-            losses, state = losses.write(batch, loss), new_state
+            return batch + 1, losses.write(batch, loss), new_state
+
+        batches, losses = inputs.shape[0], tf.TensorArray(tf.float32, inputs.shape[0])
+        start = (0, losses, state)
+        _, losses, state = tf.while_loop(lambda batch, *_: batch < batches, step, start, parallel_iterations=1)
         return losses.stack(), state
 
     return train
