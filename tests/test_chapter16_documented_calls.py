@@ -98,6 +98,16 @@ def test_an_argument_that_is_not_passed_is_named():
     assert rows["layers.GRU"].lesson == ""
 
 
+def test_of_several_examples_the_first_of_the_course_is_named(rows):
+    lessons = {row.call: row.lesson for row in rows}
+    assert lessons["layers.SimpleRNNCell"] == "chapter08.simple_rnn"  # not fading_gradients, which comes later
+    assert lessons["layers.Embedding"] == "chapter08.sequences"
+    two = {
+        f"chapter05.{name}": f"def example():\n    model.fit(x, {name}=1)\n" for name in ("epochs", "validation_split")
+    }
+    assert {row.call: row.lesson for row in api_table(two)}["model.fit"] == "chapter05.validation_split"
+
+
 def test_the_tables_fit_a_narrow_terminal_with_whole_names():
     report = Report()
     lesson(report)

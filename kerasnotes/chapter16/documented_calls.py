@@ -198,10 +198,7 @@ def api_table(sources=None):
         List of `ApiRow`, in the order of the course. Of several examples that make a call, the row names the first that
         passes most of the arguments.
     """
-    if sources is None:
-        files = sorted(Path(__file__).resolve().parents[1].glob("chapter[0-9][0-9]/[!_]*.py"))
-        sources = {f"{path.parent.name}.{path.stem}": path.read_text(encoding="utf-8") for path in files}
-    made = {lesson: calls_of(source) for lesson, source in sources.items()}
+    made = {lesson: calls_of(source) for lesson, source in (_course() if sources is None else sources).items()}
     rows = []
     for call, arguments, today in DOCUMENTED:
         arguments = tuple(arguments.split())
@@ -213,6 +210,17 @@ def api_table(sources=None):
         unused = tuple(each for each in arguments if each not in passed.get(lesson, ()))
         rows.append(ApiRow(call, arguments, lesson, state, name, missing, unused))
     return rows
+
+
+def _course():
+    """`{lesson: text of its file}`, in the order of the course."""
+    sources = {}
+    for path in sorted(Path(__file__).resolve().parents[1].glob("chapter[0-9][0-9]/__init__.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LESSONS":
+                for name in ast.literal_eval(node.value):
+                    sources[f"{path.parent.name}.{name}"] = path.with_name(f"{name}.py").read_text(encoding="utf-8")
+    return sources
 
 
 def _resolve(name):
