@@ -10,7 +10,7 @@ Source: https://www.tensorflow.org/api_docs/python and https://keras.io/api, ask
 
 import ast
 import dataclasses
-import importlib
+import importlib.util
 import inspect
 from pathlib import Path
 
@@ -213,9 +213,10 @@ def api_table(sources=None):
 
 
 def _course():
-    """`{lesson: text of its file}`, in the order of the course."""
-    sources = {}
-    for path in sorted(Path(__file__).resolve().parents[1].glob("chapter[0-9][0-9]/__init__.py")):
+    """`{lesson: text of its file}`, in the order of the course; empty where the course is not installed."""
+    sources, package = {}, importlib.util.find_spec("kerasnotes")
+    folders = package.submodule_search_locations if package else []
+    for path in sorted(path for each in folders for path in Path(each).glob("chapter[0-9][0-9]/__init__.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LESSONS":
                 for name in ast.literal_eval(node.value):
