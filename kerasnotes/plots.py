@@ -132,6 +132,34 @@ def bare_picture(picture, ax):
     ax.set_yticks([])
 
 
+def tiles(pictures, ax, names=None):
+    """Draw rows of pictures with values from 0 to 1 edge to edge, dark on light.
+
+    Args:
+        pictures: Array (rows, columns, height, width).
+        ax: Axes to draw on.
+        names: One text for each row, empty for none; None leaves all rows without.
+    """
+    rows, columns, height, width = pictures.shape
+    sheet = np.asarray(pictures).transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1)
+    ax.grid(False)
+    ax.set_xticks([])
+    named = [row for row, name in enumerate(names or []) if name]
+    ax.set_yticks([(row + 0.5) * height for row in named], [names[row] for row in named])
+
+
+def classes(points, labels, ax):
+    """Draw points (n, 2) in the colour and marker of their class, 0 to 9, whose number stands at its median."""
+    for number in range(10):
+        chosen = points[labels == number]
+        ax.plot(*chosen.T, "o^sDvP*X<>"[number], markersize=2.5, color=f"C{number}")
+    for number in range(10):
+        if np.any(labels == number):
+            middle = np.median(points[labels == number], axis=0)
+            ax.text(*middle, str(number), fontsize=13, weight="bold", ha="center", va="center")
+
+
 def heatmap(matrix, *, xlabel, ylabel, label, title=None, ax=None, **arguments):
     """Draw a matrix as colours with a colour bar; further arguments go to `imshow`.
 

@@ -1,5 +1,7 @@
 """Back-propagation through time: equal to the tape and to Keras, truncated where it says, exact for linear cells."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasnotes.chapter08.bptt import PARAMETERS, bptt, gradient_by_lag, truncated_bptt
+from kerasnotes.chapter08.bptt import PARAMETERS, bptt, truncated_bptt
 
 SIZES = st.integers(1, 5)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -217,68 +219,6 @@ def test_inputs_beyond_the_window_leave_no_trace():
     assert np.abs(truncated_bptt(x, targets, p, window=4)["w_xh"]).max() > 1e-6
 
 
-# --- the gradient by lag -------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=25, deadline=None)
-@given(SEEDS, st.integers(1, 6), st.floats(0.01, 3.0), st.integers(1, 200))
-def test_a_multiple_of_an_orthogonal_matrix_gives_powers(seed, units, radius, steps):
-    q = np.linalg.qr(np.random.default_rng(seed).normal(size=(units, units)))[0]
-    lag = np.arange(1, steps + 1)
-    np.testing.assert_allclose(gradient_by_lag(radius * q, steps, log=True), lag * np.log(radius), rtol=0, atol=1e-10)
-    if radius > 0.1:
-        np.testing.assert_allclose(gradient_by_lag(radius * q, steps), radius**lag, rtol=1e-11)
-
-
-@settings(max_examples=25, deadline=None)
-@given(SEEDS, st.integers(1, 5), st.integers(1, 6))
-def test_norms_equal_those_of_the_tapes_jacobians(seed, units, steps):
-    x, _, p = problem(seed, 1, steps, units=units)
-    copies = [tf.zeros((units, units), tf.float64)]
-    with tf.GradientTape() as gradient_tape:
-        gradient_tape.watch(copies)
-        for t in range(steps):
-            copies.append(tf.tanh(x[0, t] @ p["w_xh"] + copies[-1] @ p["w_hh"] + p["b"]))
-        trace = tf.linalg.trace(copies[-1])
-    want = [np.linalg.norm(jacobian, 2) for jacobian in gradient_tape.gradient(trace, copies[-2::-1])]
-    slopes = 1 - run(x, p)[0][0, 1:] ** 2
-    got = gradient_by_lag(p["w_hh"], steps, slopes)
-    np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-15)
-    bound = np.cumprod(slopes[::-1].max(axis=1)) * np.linalg.norm(p["w_hh"], 2) ** np.arange(1, steps + 1)
-    assert np.all(got <= bound * (1 + 1e-12))
-
-
-@pytest.mark.parametrize("entries", ["normal", "uniform"])
-@pytest.mark.parametrize("units", [2, 8, 32])
-def test_random_matrices_go_by_the_spectral_radius(entries, units):
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        size = (units, units)
-        matrix = rng.normal(size=size) if entries == "normal" else rng.uniform(-1, 1, size=size)
-        slope = np.polyfit(np.arange(200), gradient_by_lag(matrix, 200, log=True), 1)[0]
-        assert slope == pytest.approx(np.log(np.abs(np.linalg.eigvals(matrix)).max()), abs=0.02)
-
-
-def test_equals_matrix_powers_by_definition():
-    matrix = np.array([[0.5, 3.0], [0.0, 0.25]])
-    want = [np.linalg.norm(np.linalg.matrix_power(matrix, lag), 2) for lag in range(1, 30)]
-    np.testing.assert_allclose(gradient_by_lag(matrix, 29), want, rtol=1e-12)
-
-
-def test_logarithms_neither_underflow_nor_overflow():
-    for factor in (1e-5, 1e5):
-        np.testing.assert_allclose(gradient_by_lag([[factor]], 500, log=True)[-1], 500 * np.log(factor), rtol=1e-12)
-    with np.errstate(all="raise"):
-        assert gradient_by_lag([[1e-5]], 500)[-1] == 0.0
-        assert gradient_by_lag([[1e5]], 500)[-1] == np.inf
-    np.testing.assert_allclose(gradient_by_lag([[1e5]], 61)[-1], 1e305, rtol=1e-12)
-
-
-def test_a_nilpotent_matrix_forgets_everything():
-    np.testing.assert_array_equal(gradient_by_lag([[0.0, 2.0], [0.0, 0.0]], 3), [2.0, 0.0, 0.0])
-    np.testing.assert_array_equal(gradient_by_lag([[0.0, 2.0], [0.0, 0.0]], 3, log=True)[1:], [-np.inf, -np.inf])
-
-
 # --- arguments -----------------------------------------------------------------------------------------------------
 
 
@@ -291,19 +231,19 @@ def changed(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"x": np.zeros((2, 6))}, r"x: expected a non-empty array \(batch, steps, inputs\), got shape \(2, 6\)"),
-        ({"x": np.zeros((2, 0, 3))}, "x: expected a non-empty array"),
-        ({"x": np.full((2, 6, 3), np.nan)}, "x: expected finite numbers"),
-        ({"x": "text"}, "x: expected an array of numbers, got str"),
-        ({"y": np.zeros((2, 5, 2))}, r"y: expected \(batch, steps\) = \(2, 6\) as in x, got \(2, 5\)"),
-        ({"y": np.full((2, 6, 2), np.inf)}, "y: expected finite numbers"),
-        ({"w_xh": np.zeros((4, 4))}, r"w_xh: expected shape \(3, 4\), got \(4, 4\)"),
-        ({"w_hh": np.zeros((4, 3))}, r"w_hh: expected shape \(4, 4\), got \(4, 3\)"),
-        ({"w_hh": np.zeros(4)}, r"w_hh: expected a non-empty array \(units, units\), got shape \(4,\)"),
-        ({"w_ho": np.zeros((4, 1))}, r"w_ho: expected shape \(4, 2\), got \(4, 1\)"),
-        ({"b": np.zeros(3)}, r"b: expected shape \(4,\), got \(3,\)"),
-        ({"b": 0.0}, r"b: expected a non-empty array \(4\), got shape \(\)"),
-        ({"b_o": np.full(2, np.nan)}, "b_o: expected finite numbers"),
+        ({"x": np.zeros((2, 6))}, r"x: expected the shape \(any, any, any\), got \(2, 6\)"),
+        ({"x": np.zeros((2, 0, 3)), "y": np.zeros((2, 0, 2))}, "x: expected at least one sequence with one step"),
+        ({"x": np.full((2, 6, 3), np.nan)}, "array must not contain infs or NaNs"),
+        ({"x": "text"}, "could not convert"),
+        ({"y": np.zeros((2, 5, 2))}, r"y: expected the shape \(2, 6, any\), got \(2, 5, 2\)"),
+        ({"y": np.full((2, 6, 2), np.inf)}, "array must not contain infs or NaNs"),
+        ({"w_xh": np.zeros((4, 4))}, r"w_xh: expected the shape \(3, 4\), got \(4, 4\)"),
+        ({"w_hh": np.zeros((4, 3))}, r"w_hh: expected the shape \(4, 4\), got \(4, 3\)"),
+        ({"w_hh": np.zeros(4)}, r"w_hh: expected the shape \(4, 4\), got \(4,\)"),
+        ({"w_ho": np.zeros((4, 1))}, r"w_ho: expected the shape \(4, 2\), got \(4, 1\)"),
+        ({"b": np.zeros(3)}, r"b: expected the shape \(4\), got \(3,\)"),
+        ({"b": 0.0}, r"b: expected the shape \(4\), got \(\)"),
+        ({"b_o": np.full(2, np.nan)}, "array must not contain infs or NaNs"),
     ],
 )
 def test_bad_arrays(changes, message):
@@ -316,29 +256,23 @@ def test_bad_arrays(changes, message):
 def test_bad_parameters():
     x, y, p = problem(0)
     missing = {name: value for name, value in p.items() if name != "b"}
-    for bad, got in ((missing, "'w_hh'"), ({**p, "h0": 0}, "'h0'"), (None, "NoneType"), ([1], "list")):
-        with pytest.raises(ValueError, match=f"^parameters: expected a dictionary with the keys w_xh.*got.*{got}"):
+    for bad, got in ((missing, "'w_hh'"), ({**p, "h0": 0}, "'h0'"), (None, "None"), ([1], "[1]")):
+        with pytest.raises(
+            ValueError, match=rf"(?s)^parameters: expected a dictionary with the keys w_xh.*got.*{re.escape(got)}"
+        ):
             bptt(x, y, bad)
 
 
 @pytest.mark.parametrize("bad", [0, -1, 2.0, True, None, "2"])
 def test_bad_counts(bad):
     x, y, p = problem(0)
-    with pytest.raises(ValueError, match=r"^window: expected a positive integer, got"):
+    with pytest.raises(ValueError, match=r"^window: expected a whole number of at least 1, got"):
         truncated_bptt(x, y, p, bad)
-    with pytest.raises(ValueError, match=r"^every: expected a positive integer, got"):
+    with pytest.raises(ValueError, match=r"^every: expected a whole number of at least 1, got"):
         truncated_bptt(x, y, p, 3, bad)
-    with pytest.raises(ValueError, match=r"^steps: expected a positive integer, got"):
-        gradient_by_lag(np.eye(2), bad)
 
 
-def test_bad_windows_and_matrices():
+def test_bad_windows():
     x, y, p = problem(0)
     with pytest.raises(ValueError, match=r"^every: expected at most window=2, got 3"):
         truncated_bptt(x, y, p, 2, every=3)
-    with pytest.raises(ValueError, match=r"^w_hh: expected a square matrix"):
-        gradient_by_lag(np.ones((2, 3)), 2)
-    with pytest.raises(ValueError, match=r"^w_hh: expected finite numbers"):
-        gradient_by_lag([[np.nan]], 2)
-    with pytest.raises(ValueError, match=r"^slopes: expected shape \(steps, units\) = \(2, 1\), got \(1, 2\)"):
-        gradient_by_lag([[1.0]], 2, slopes=[[1.0, 1.0]])

@@ -143,3 +143,104 @@ def test_other_errors():
         clip_by_value([tf.ones(2)], float("nan"), 1.0)
     with pytest.raises(ValueError, match="not zero"):
         cosine([tf.zeros(2)], [tf.ones(2)])
+
+
+def slices(values=None, indices=(0, 0), rows=5):
+    values = tf.ones((len(indices), 3)) if values is None else values
+    return tf.IndexedSlices(values, tf.constant(indices), tf.constant([rows, 3]))
+
+
+def test_slices_of_one_row_are_added_up_and_stay_sparse():
+    (clipped,), norm = clip_by_global_norm([slices()], 1.0)
+    assert float(norm) == pytest.approx(np.sqrt(12))  # the gradient's; tf.clip_by_global_norm says √6
+    assert float(tf.clip_by_global_norm([slices()], 1.0)[1]) == pytest.approx(np.sqrt(6))
+    assert isinstance(clipped, tf.IndexedSlices)
+    assert clipped.values.shape == (1, 3)
+    np.testing.assert_allclose(tf.convert_to_tensor(clipped)[0], np.full(3, 1 / np.sqrt(3)), rtol=1e-6)
+    assert_equal(tf.convert_to_tensor(clip_by_norm(slices(), 1.0)), tf.convert_to_tensor(clipped))
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=6), SEEDS, BOUNDS)
+def test_slices_equal_the_dense_gradient(indices, seed, bound):
+    rng = np.random.default_rng(seed)
+    sparse = slices(tf.constant(rng.normal(size=(len(indices), 3)), tf.float32), indices)
+    dense, other = tf.convert_to_tensor(sparse), tf.constant(rng.normal(size=4), tf.float32)
+    (ours, rest), norm = clip_by_global_norm([sparse, other], bound)
+    (want, want_rest), want_norm = tf.clip_by_global_norm([dense, other], bound)
+    assert_equal([tf.convert_to_tensor(ours), rest, norm], [want, want_rest, want_norm])
+    (ours,) = clip_by_value([sparse], -bound, bound)
+    assert isinstance(ours, tf.IndexedSlices)
+    assert_equal([tf.convert_to_tensor(ours)], [tf.clip_by_value(dense, -bound, bound)])
+
+
+def test_the_gradient_of_an_embedding_is_clipped_in_compiled_code():
+    embedding = keras.layers.Embedding(5, 3)
+    embedding.build()
+    table = embedding.embeddings.value
+
+    def clipped_gradient(ids):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(embedding(ids))
+        (gradient,), norm = clip_by_global_norm([tape.gradient(loss, table)], 1.0)
+        return tf.convert_to_tensor(gradient), norm
+
+    ids = tf.constant([[2, 2, 4]])
+    eager = clipped_gradient(ids)
+    assert float(eager[1]) == pytest.approx(np.sqrt(4 * 3 + 3))
+    for jit_compile in (False, True):
+        assert_equal(tf.function(clipped_gradient, jit_compile=jit_compile)(ids), eager)
+    unknown = tf.function(clipped_gradient, input_signature=[tf.TensorSpec((None, None), tf.int32)])
+    assert_equal(unknown(ids), eager)
+
+
+def test_bounds_on_one_side_of_zero_are_refused_for_slices():
+    assert_equal(clip_by_value([tf.constant([0.0, 2.0])], 0.5, 1.0), [[0.5, 1.0]])
+    with pytest.raises(ValueError, match="with 0 between"):
+        clip_by_value([slices()], 0.5, 1.0)  # the rows that the slices leave out are 0, which would have to rise
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float32, tf.float64])
+def test_no_bound_leaves_everything_as_it_is(dtype):
+    tensor = tf.constant([3.0, 4.0], dtype)
+    for infinity in (float("inf"), tf.constant(np.inf)):
+        clipped, norm = clip_by_global_norm([tensor], infinity)
+        np.testing.assert_array_equal(clipped[0], tensor)
+        assert float(norm) == 5.0
+        np.testing.assert_array_equal(clip_by_norm(tensor, infinity), tensor)
+
+
+def test_norms_whose_squares_leave_the_range():
+    (half,), norm = clip_by_global_norm([tf.constant([300.0, 400.0], tf.float16)], 1.0)
+    assert half.dtype == tf.float16
+    assert norm.dtype == tf.float32
+    assert float(norm) == 500.0
+    np.testing.assert_allclose(half, [0.6, 0.8], rtol=1e-3)
+    (large,), norm = clip_by_global_norm([tf.constant([3e20, 4e20])], 1.0)
+    assert float(norm) == pytest.approx(5e20, rel=1e-6)
+    np.testing.assert_allclose(large, [0.6, 0.8], rtol=1e-5)
+    (double,), norm = clip_by_global_norm([tf.constant([3e200, 4e200], tf.float64)], 1.0)
+    assert float(norm) == pytest.approx(5e200)
+    np.testing.assert_allclose(double, [0.6, 0.8], rtol=1e-9)
+
+
+def test_types_may_be_mixed():
+    """tf.clip_by_global_norm refuses this; a model in mixed precision has such gradients."""
+    tensors = [tf.constant([3.0], tf.float16), tf.constant([4.0]), tf.constant([12.0], tf.float64)]
+    clipped, norm = clip_by_global_norm(tensors, 1.3)
+    assert [tensor.dtype for tensor in clipped] == [tensor.dtype for tensor in tensors]
+    assert norm.dtype == tf.float64
+    assert float(norm) == 13.0
+    np.testing.assert_allclose([float(tensor[0]) for tensor in clipped], [0.3, 0.4, 1.2], rtol=1e-3)
+
+
+def test_integers_count_as_numbers():
+    clipped, norm = clip_by_global_norm([[3, 4]], 1)
+    assert float(norm) == 5.0
+    assert_equal(clipped, [[0.6, 0.8]])
+    assert_equal(clip_by_value([tf.constant([3, -4])], -0.5, 0.5), [[0.5, -0.5]])
+
+
+def test_bounds_may_be_tensors_in_compiled_code():
+    compiled = tf.function(lambda low, high: clip_by_value([tf.constant([-2.0, 2.0])], low, high), jit_compile=True)
+    assert_equal(compiled(tf.constant(-1.0), tf.constant(0.5)), [[-1.0, 0.5]])

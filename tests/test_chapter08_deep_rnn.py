@@ -97,15 +97,31 @@ def test_the_backward_half_sees_the_future_only():
     assert moved[:, 3:].any(axis=1).tolist() == [True, True, True, False, False]
 
 
+def test_other_precision_unknown_batches_and_xla():
+    rng = np.random.default_rng(1)
+    for dtype in (tf.float16, tf.float64):
+        forward, backward = ([tf.cast(weight, dtype) for weight in layer_weights(rng, 2, 3)] for _ in range(2))
+        x = tf.cast(normal(rng, 2, 5, 2), dtype)
+        want = bidirectional_rnn(x, forward, backward)
+        assert want.dtype == dtype
+        for jit_compile in (False, True):
+            compiled = tf.function(
+                lambda x, f=forward, b=backward: bidirectional_rnn(x, f, b),
+                input_signature=[tf.TensorSpec((None, 5, 2), dtype)],
+                jit_compile=jit_compile,
+            )
+            np.testing.assert_allclose(compiled(x), want, atol=1e-2 if dtype == tf.float16 else 1e-12)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: deep_rnn(tf.zeros((1, 2, 3)), []), "parameters: expected the weights of at least one layer, got none"),
-        (lambda: build_deep_rnn(0, 2, 3), "layers: expected at least 1, got 0"),
-        (lambda: build_deep_rnn(1, 0, 3), "units: expected at least 1, got 0"),
-        (lambda: build_deep_rnn(1, 2, -1), "input_size: expected at least 1, got -1"),
-        (lambda: build_bidirectional(0, 3), "units: expected at least 1, got 0"),
-        (lambda: build_bidirectional(2, 0), "input_size: expected at least 1, got 0"),
+        (lambda: build_deep_rnn(0, 2, 3), "layers: expected a whole number of at least 1, got 0"),
+        (lambda: build_deep_rnn(1, 0, 3), "units: expected a whole number of at least 1, got 0"),
+        (lambda: build_deep_rnn(1, 2, -1), "input_size: expected a whole number of at least 1, got -1"),
+        (lambda: build_bidirectional(0, 3), "units: expected a whole number of at least 1, got 0"),
+        (lambda: build_bidirectional(2, 0), "input_size: expected a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_arguments(call, message):

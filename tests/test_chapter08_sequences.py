@@ -120,6 +120,29 @@ def test_pad_and_mask_equal_keras(sequences, value):
         np.testing.assert_array_equal(mask(tf.constant(padded)), real)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.int64, np.uint16])
+def test_ids_of_any_integer_type_and_large_vocabularies(dtype):
+    ids, table = np.array([[3, 100]], dtype), np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
+    np.testing.assert_array_equal(one_hot(ids, 300), tf.one_hot(ids.astype(int), 300))
+    for embed in (embedding_product, embedding_lookup):
+        np.testing.assert_allclose(embed(ids, table), table[ids.astype(int)])
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.float32, tf.float64])
+def test_embeddings_keep_the_tables_type(dtype):
+    table = tf.cast([[1.0, 2.0], [3.0, 4.0]], dtype)
+    for embed in (embedding_product, embedding_lookup):
+        for run in (embed, tf.function(embed, jit_compile=True)):
+            vectors = run(tf.constant([1, 0]), table)
+            assert vectors.dtype == dtype
+            np.testing.assert_array_equal(vectors, [[3, 4], [1, 2]])
+        unknown = tf.function(
+            lambda ids, embed=embed, table=table: embed(ids, table),
+            input_signature=[tf.TensorSpec((None, None), tf.int32)],
+        )
+        assert unknown(tf.constant([[1, 0]])).shape == (1, 2, 2)
+
+
 def test_pad_keeps_fractions():
     padded = pad([[0.5], [1, 2]])
     assert padded.dtype == np.float32
@@ -150,7 +173,7 @@ def test_masked_padding_leaves_the_last_state(cell):
         (lambda: one_hot([-1], 3), "ids: expected ids from 0 to 2, got -1"),
         (lambda: one_hot(np.zeros(0, int), 3), "ids: expected ids from 0 to 2, got none"),
         (lambda: one_hot([0.5], 3), "ids: expected integers, got float32"),
-        (lambda: one_hot([0], 0), "size: expected at least 1, got 0"),
+        (lambda: one_hot([0], 0), "size: expected a whole number of at least 1, got 0"),
         (lambda: embedding_lookup([4], np.zeros((4, 2))), "ids: expected ids from 0 to 3, got 4"),
         (lambda: embedding_product([4], np.zeros((4, 2))), "ids: expected ids from 0 to 3, got 4"),
         (lambda: pad([]), "sequences: expected at least one sequence, got none"),

@@ -102,6 +102,34 @@ def test_our_layer_trains_inside_a_model():
     assert all(np.any(old != new.numpy()) for old, new in zip(before, model.weights, strict=True))
 
 
+def test_a_batch_of_unknown_size():
+    parameters = weights(0, 3, 4)
+    (x,) = arrays(0, (2, 5, 3))
+    want = rnn(x, tf.zeros((2, 4)), *parameters)
+    specs = [tf.TensorSpec((None, 5, 3)), tf.TensorSpec((None, 4))]
+    for jit_compile in (False, True):
+        compiled = tf.function(lambda x, h: rnn(x, h, *parameters), input_signature=specs, jit_compile=jit_compile)
+        np.testing.assert_allclose(compiled(x, tf.zeros((2, 4))), want, atol=1e-6)
+        assert compiled(x[:0], tf.zeros((0, 4))).shape == (0, 5, 4)
+    with pytest.raises(ValueError, match="steps known"):
+        tf.function(lambda x: SimpleRNN(4)(x), input_signature=[tf.TensorSpec((None, None, 3))])(x)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "mixed_float16"])
+def test_our_layer_has_one_precision(dtype):
+    layer, keras_layer = SimpleRNN(4, dtype=dtype), keras.layers.SimpleRNN(4, dtype=dtype)
+    (x,) = arrays(0, (2, 5, 3))
+    states = layer(x)
+    keras_layer.build(x.shape)
+    keras_layer.set_weights(layer.get_weights())
+    assert states.dtype == keras_layer(x).dtype
+    np.testing.assert_allclose(states, keras_layer(x), atol=1e-2 if "16" in dtype else 1e-12)
+    by_hand = rnn(
+        tf.cast(x, states.dtype), tf.zeros((2, 4), states.dtype), *(tf.cast(w, states.dtype) for w in layer.weights)
+    )
+    np.testing.assert_allclose(by_hand[:, -1], states, atol=1e-2 if "16" in dtype else 1e-12)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shapes(shape):
     model = build_network(shape, inputs=3, outputs=2, units=4, steps=5)
@@ -124,14 +152,15 @@ x, h0, (w_xh, w_hh, b) = np.zeros((2, 3, 4)), np.zeros((2, 5)), [np.zeros(s) for
     [
         (lambda: rnn_step(x[:, 0], h0, w_xh[:3], w_hh, b), r"w_xh: expected the shape \(4, 5\), got \(3, 5\)"),
         (lambda: rnn_step(x[:, 0], h0, w_xh, w_hh[:3], b), r"w_hh: expected the shape \(5, 5\), got \(3, 5\)"),
-        (lambda: rnn_step(x[:, 0], h0, w_xh, w_hh, b[:1]), r"b: expected the shape \(5,\), got \(1,\)"),
+        (lambda: rnn_step(x[:, 0], h0, w_xh, w_hh, b[:1]), r"b: expected the shape \(5\), got \(1,\)"),
         (lambda: rnn(x[:, 0], h0, w_xh, w_hh, b), r"x: expected the shape \(batch, steps, inputs\)"),
-        (lambda: rnn(x[:, :0], h0, w_xh, w_hh, b), r"x: expected .* steps > 0, got \(2, 0, 4\)"),
-        (lambda: rnn(x, h0[:1], w_xh, w_hh, b), r"h0: expected the shape \(2, units\).*got \(1, 5\)"),
-        (lambda: SimpleRNN(0), "units: expected at least 1, got 0"),
+        (lambda: rnn(x[:, :0], h0, w_xh, w_hh, b), r"x: expected .* > 0, got \(2, 0, 4\)"),
+        (lambda: rnn(x, h0[:1], w_xh, w_hh, b), r"h0: expected the shape \(2, any\).*got \(1, 5\)"),
+        (lambda: SimpleRNN(0), "units: expected a whole number of at least 1, got 0"),
         (lambda: SimpleRNN(2).call(tf.zeros((2, 3))), r"x: expected the shape \(batch, steps, inputs\)"),
-        (lambda: output_sequence(h0, w_hh), "states, w_ho: expected"),
-        (lambda: output_sequence(x, w_hh), "states, w_ho: expected"),
+        (lambda: rnn_step(x[:, 0], h0[:1], w_xh, w_hh, b), r"h: expected the shape \(2, any\), got \(1, 5\)"),
+        (lambda: output_sequence(h0, w_hh), r"states: expected the shape \(any, any, any\)"),
+        (lambda: output_sequence(x, w_hh), r"w_ho: expected the shape \(4, any\)"),
         (lambda: build_network("one to all", 1, 1, 1), "shape: expected one of one to one.*got 'one to all'"),
         (lambda: build_network("one to many", 1, 1, 1), "steps: expected at least 1 for one to many, got None"),
     ],

@@ -95,9 +95,9 @@ def test_one_seed_gives_one_start():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="code_size: expected positive whole numbers"):
+    with pytest.raises(ValueError, match="code_size: expected a whole number"):
         build_autoencoder(0)
-    with pytest.raises(ValueError, match="hidden: expected positive whole numbers"):
+    with pytest.raises(ValueError, match="hidden: expected a whole number"):
         build_autoencoder(2, (5, 2.5))
     with pytest.raises(ValueError, match=r"layer: expected a keras.layers.Dense, got Flatten"):
         TiedDense(keras.layers.Flatten())
@@ -109,6 +109,9 @@ def test_errors():
         TiedDense(dense)(tf.zeros((1, 3)))
     with pytest.raises(ValueError, match=r"x: expected the shape \(samples, features\)"):
         principal_components(np.zeros(3), 1)
+    for function in (lambda x: principal_components(x, 1), lambda x: principal_angles(x, x)):
+        with pytest.raises(ValueError, match="must not contain infs or NaNs"):
+            function(np.full((3, 3), np.nan))
     with pytest.raises(ValueError, match="k: expected a number from 1 to 4, got 5"):
         principal_components(np.eye(4), 5)
     with pytest.raises(ValueError, match="a, b: expected two matrices of one shape"):

@@ -63,6 +63,9 @@ def test_errors():
             add_noise(x, bad)
     with pytest.raises(ValueError, match=r"x: expected images \(samples, …\), got an array of shape \(0, 3\)"):
         add_noise(np.zeros((0, 3)), 0.1)
+    for bad in (255.0, -1.0, np.nan):
+        with pytest.raises(ValueError, match=r"x: expected values in \[0, 1\].*divide 8-bit images by 255"):
+            add_noise(np.full((2, 4, 4), bad), 0.1)
     for bad in (0, 5):
         with pytest.raises(ValueError, match=f"size: expected 1 to 4 for images of 4 × 5, got {bad}"):
             remove_block(x, bad)

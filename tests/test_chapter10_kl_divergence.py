@@ -79,13 +79,35 @@ def test_far_tails_do_not_overflow():
     assert float(gaussian_kl(tf.zeros((1, 1)), large, tf.zeros((1, 1)), large)[0]) == 0.0
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("dtype", [tf.float16, tf.float32, tf.float64])
+def test_a_batch_of_unknown_size(dtype, jit_compile):
+    parts = [tf.cast(part, dtype) for part in np.random.default_rng(0).normal(size=(4, 3, 2))]
+    specs = [tf.TensorSpec((None, 2), dtype)] * 4
+    for function, n in ((gaussian_kl, 4), (gaussian_kl_to_standard, 2)):
+        compiled = tf.function(function, input_signature=specs[:n], jit_compile=jit_compile)
+        got, want = compiled(*parts[:n]), function(*parts[:n])
+        assert got.dtype == want.dtype == dtype
+        np.testing.assert_allclose(got, want, rtol=1e-2 if dtype == tf.float16 else 1e-5)
+        assert compiled(*(part[:1] for part in parts[:n])).shape == (1,)
+        assert compiled(*(part[:0] for part in parts[:n])).shape == (0,)
+
+
+def test_integers_count_as_numbers_and_one_row_serves_all():
+    np.testing.assert_allclose(gaussian_kl_to_standard([[1], [0]], [[0], [0]]), [0.5, 0.0])
+    mean = np.float32([[1.0, 2.0], [0.0, 0.0]])
+    one = tf.zeros((1, 2))
+    np.testing.assert_allclose(gaussian_kl(mean, one, one, one), [2.5, 0.0])
+    np.testing.assert_allclose(gaussian_kl(one, one, mean, tf.zeros((2, 2))), [2.5, 0.0])
+
+
 def test_errors():
     two, three = tf.zeros((1, 2)), tf.zeros((1, 3))
-    with pytest.raises(ValueError, match=r"expected \(batch, dimensions\).*\(1, 3\)"):
+    with pytest.raises(ValueError, match=r"Incompatible shapes.*\(1, 3\)"):
         gaussian_kl(two, two, three, three)
     with pytest.raises(ValueError, match=r"expected \(batch, dimensions\)"):
         gaussian_kl_to_standard(tf.zeros((3, 0)), tf.zeros((3, 0)))
     with pytest.raises(ValueError, match=r"expected \(batch, dimensions\)"):
         gaussian_kl_to_standard(1.0, 1.0)
-    with pytest.raises(ValueError, match="samples: expected at least 2, got 1"):
+    with pytest.raises(ValueError, match="samples: expected a whole number of at least 2, got 1"):
         monte_carlo_kl(two, two, two, two, 1, 0)

@@ -67,3 +67,24 @@ def test_a_bare_picture_has_neither_frame_nor_ticks():
     assert not any(spine.get_visible() for spine in ax.spines.values())
     assert len(ax.get_xticks()) == len(ax.get_yticks()) == 0
     plt.close(figure)
+
+
+def test_tiles_stand_edge_to_edge_and_rows_are_named():
+    figure, ax = plots.subplots()
+    pictures = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5) / 120
+    plots.tiles(pictures, ax, ["first", ""])
+    sheet = ax.images[0].get_array()
+    assert sheet.shape == (2 * 4, 3 * 5)
+    np.testing.assert_array_equal(sheet[4:, 5:10], pictures[1, 1])
+    assert [(tick, label.get_text()) for tick, label in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)] == [
+        (2.0, "first")
+    ]
+    plt.close(figure)
+
+
+def test_classes_are_numbered_at_their_medians():
+    figure, ax = plots.subplots()
+    points = np.array([[0.0, 0.0], [2.0, 4.0], [5.0, 5.0]])
+    plots.classes(points, np.array([3, 3, 7]), ax)
+    assert [(text.get_text(), text.get_position()) for text in ax.texts] == [("3", (1.0, 2.0)), ("7", (5.0, 5.0))]
+    plt.close(figure)

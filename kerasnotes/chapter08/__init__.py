@@ -4,4 +4,16 @@ One cell, used again at every step: how text becomes numbers, how a recurrent ne
 gradients explode or fade, and how far back it remembers.
 """
 
-LESSONS = ("sequences", "simple_rnn", "bptt", "clipping", "deep_rnn", "language_model", "memory_span")
+LESSONS = (
+    "sequences",
+    "simple_rnn",
+    "fading_gradients",
+    "bptt",
+    "clipping",
+    "deep_rnn",
+    "counting_models",
+    "stateful_training",
+    "language_model",
+    "sensitivity",
+    "memory_span",
+)

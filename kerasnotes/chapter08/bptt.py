@@ -1,12 +1,12 @@
-"""Back-propagation through time multiplies by the recurrent matrix at every step, so gradients fade or explode.
+"""Back-propagation through time is the chain rule over all steps; a window makes it faster and less exact.
 
-What the reader should see: the gradient by hand is the tape's. In a linear cell it shrinks or grows by the spectral
-radius of the recurrent matrix at every step back; a tanh cell shrinks it further. Cutting the way back at a window
-drops just what is older than the window: a shorter window makes an update faster and the gradient less exact.
+What the reader should see: the network is unrolled forwards, then every loss is carried back step by step, and the
+gradient by hand is the tape's. Cutting the way back at a window drops just what is older than the window: a shorter
+window makes an update faster and the gradient less exact.
 
 Notes: chapter 08, "Back-propagation through time" (随时间反向传播).
-Source: Werbos 1990, Backpropagation through time; Pascanu et al. 2013, arXiv:1211.5063, Section 2.1; Williams and Peng
-1990, An efficient gradient-based algorithm for on-line training of recurrent network trajectories, BPTT(h; h').
+Source: Werbos 1990, Backpropagation through time; Williams and Peng 1990, An efficient gradient-based algorithm for
+on-line training of recurrent network trajectories, BPTT(h; h').
 """
 
 import time
@@ -16,9 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
+from kerasnotes.chapter08.fading_gradients import gradient_by_lag as gradient_by_lag
+from kerasnotes.parts import shape, whole
 
 PARAMETERS = ("w_xh", "w_hh", "w_ho", "b", "b_o")
-RADII = (0.5, 0.9, 1.0, 1.1)
 
 SMOKE = {"units": 16, "steps": 8, "batch_size": 4}
 FULL = {"steps": 256, "batch_size": 32}
@@ -77,9 +78,7 @@ def truncated_bptt(x, y, parameters, window, every=1):
     Source: Williams and Peng 1990, BPTT(h; h').
     """
     x, y, p = _arguments(x, y, parameters)
-    window = _positive_integer("window", window)
-    every = _positive_integer("every", every)
-    if every > window:
+    if whole("every", every) > whole("window", window):
         raise ValueError(f"every: expected at most window={window}, got {every}")
     states, d_outputs = _forward(x, y, p)
     d_states = d_outputs @ p["w_ho"].T  # (batch, steps, units)
@@ -91,48 +90,6 @@ def truncated_bptt(x, y, parameters, window, every=1):
         reach = max(start + every - window, 0)
         d_sums[:, reach:stop] += _carry_back(d_states, slopes, p["w_hh"], start, stop, reach)
     return _sum_over_steps(x, states, d_outputs, d_sums)
-
-
-def gradient_by_lag(w_hh, steps, slopes=None, log=False):
-    """How strongly the last state depends on the state `lag` steps earlier, for lag = 1 to `steps`.
-
-    The measure is the spectral norm of the Jacobian dh_T / dh_(T-lag): the largest factor by which the way back can
-    stretch a gradient. It is a product of `lag` matrices, w_hh diag(slopes_t) for each step. A linear cell
-    h <- h w_hh has slopes 1, and a matrix rho Q with Q orthogonal gives exactly rho^lag.
-
-    Args:
-        w_hh: Recurrent weights (units, units).
-        steps: The largest lag, at least 1.
-        slopes: Slopes of the activation (steps, units), the last step last, such as 1 - h^2 for tanh; None is a linear
-            cell.
-        log: True returns natural logarithms, which neither underflow nor overflow; a Jacobian of zeros gives -inf.
-
-    Returns:
-        Norms (steps,), float64. Beyond float64's range they are 0 or inf.
-
-    Raises:
-        ValueError: If shapes do not fit, a value is not finite, or `steps` is not a positive integer.
-
-    Source: Pascanu et al. 2013, arXiv:1211.5063, Section 2.1.
-    """
-    w_hh = _array("w_hh", w_hh, ("units", "units"))
-    steps = _positive_integer("steps", steps)
-    units = len(w_hh)
-    if w_hh.shape != (units, units):
-        raise ValueError(f"w_hh: expected a square matrix (units, units), got shape {w_hh.shape}")
-    slopes = np.ones((steps, units)) if slopes is None else _array("slopes", slopes, ("steps", "units"))
-    if slopes.shape != (steps, units):
-        raise ValueError(f"slopes: expected shape (steps, units) = {(steps, units)}, got {slopes.shape}")
-    jacobian, exponent = np.eye(units), 0  # the true Jacobian is jacobian * 2**exponent
-    norms, exponents = np.zeros(steps), np.zeros(steps, dtype=int)
-    for lag in range(1, steps + 1):
-        jacobian = (w_hh * slopes[-lag]) @ jacobian  # (units, units)
-        shift = int(np.frexp(np.abs(jacobian).max())[1])
-        jacobian = np.ldexp(jacobian, -shift)  # scaling by a power of two rounds nothing
-        exponent += shift
-        norms[lag - 1], exponents[lag - 1] = np.linalg.norm(jacobian, 2), exponent
-    with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        return np.log(norms) + exponents * np.log(2.0) if log else np.ldexp(norms, exponents)
 
 
 def _forward(x, y, p):
@@ -170,17 +127,17 @@ def _sum_over_steps(x, states, d_outputs, d_sums):
 
 
 def _arguments(x, y, parameters):
-    x, y = _array("x", x, ("batch", "steps", "inputs")), _array("y", y, ("batch", "steps", "outputs"))
-    if x.shape[:2] != y.shape[:2]:
-        raise ValueError(f"y: expected (batch, steps) = {x.shape[:2]} as in x, got {y.shape[:2]}")
+    """Everything as float64 arrays, refused where shapes would broadcast or a number is none."""
     if not isinstance(parameters, dict) or set(parameters) != set(PARAMETERS):
-        got = sorted(map(str, parameters)) if isinstance(parameters, dict) else type(parameters).__name__
-        raise ValueError(f"parameters: expected a dictionary with the keys {', '.join(PARAMETERS)}, got {got}")
-    p = {"w_hh": _array("w_hh", parameters["w_hh"], ("units", "units"))}
-    for name, shape in zip(PARAMETERS, _shapes(x.shape[2], len(p["w_hh"]), y.shape[2]), strict=True):
-        p[name] = _array(name, parameters[name], shape)
-        if p[name].shape != shape:
-            raise ValueError(f"{name}: expected shape {shape}, got {p[name].shape}")
+        raise ValueError(f"parameters: expected a dictionary with the keys {', '.join(PARAMETERS)}, got {parameters!r}")
+    x, y = (np.asarray_chkfinite(values, np.float64) for values in (x, y))
+    p = {name: np.asarray_chkfinite(parameters[name], np.float64) for name in PARAMETERS}
+    batch, steps, inputs = shape("x", x, None, None, None).shape
+    outputs = shape("y", y, batch, steps, None).shape[2]
+    for name, sizes in zip(PARAMETERS, _shapes(inputs, len(p["w_hh"]), outputs), strict=True):
+        shape(name, p[name], *sizes)
+    if x.size == 0:
+        raise ValueError(f"x: expected at least one sequence with one step, got shape {x.shape}")
     return x, y, p
 
 
@@ -188,30 +145,30 @@ def _shapes(inputs, units, outputs):
     return (inputs, units), (units, units), (units, outputs), (units,), (outputs,)
 
 
-def _array(name, value, axes):
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}: expected an array of numbers, got {type(value).__name__}") from None
-    if array.ndim != len(axes) or array.size == 0:
-        raise ValueError(f"{name}: expected a non-empty array ({', '.join(map(str, axes))}), got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
-    return array
+def example():
+    """The gradient of one small network, by hand, cut at two steps, and by TensorFlow's tape through Keras's layers."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 5, 3)), rng.normal(size=(2, 5, 1))
+    layer, head = (
+        keras.layers.SimpleRNN(4, return_sequences=True, dtype="float64"),
+        keras.layers.Dense(1, dtype="float64"),
+    )
+    head(layer(x))
+    names = ("w_xh", "w_hh", "b", "w_ho", "b_o")
+    parameters = dict(zip(names, layer.get_weights() + head.get_weights(), strict=True))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean((head(layer(x)) - y) ** 2) / 2
+    gradient = tape.gradient(loss, layer.trainable_variables[1].value)
+    print("norm of the gradient of w_hh, by the tape:", np.linalg.norm(gradient))
+    print("by hand:", np.linalg.norm(bptt(x, y, parameters)["w_hh"]))
+    print("carried back two steps at most:", np.linalg.norm(truncated_bptt(x, y, parameters, window=2)["w_hh"]))
 
 
-def _positive_integer(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name}: expected a positive integer, got {value!r}")
-    return int(value)
-
-
-def lesson(report, *, lags: int = 200, units: int = 64, steps: int = 128, batch_size: int = 8, seed: int = 0):
-    """Compare gradients by hand with the tape's, follow them back in time, and cut the way back short.
+def lesson(report, *, units: int = 64, steps: int = 128, batch_size: int = 8, seed: int = 0):
+    """Compare gradients by hand with the tape's, and cut the way back short.
 
     Args:
         report: The report to write to.
-        lags: How many steps back the gradient norms are followed (200 to 5000).
         units: Size of the hidden state (2 to 512).
         steps: Length of the sequences on which truncation is timed (4 to 512).
         batch_size: Sequences in a batch when truncation is timed (1 to 1024).
@@ -219,8 +176,6 @@ def lesson(report, *, lags: int = 200, units: int = 64, steps: int = 128, batch_
     """
     rng = np.random.default_rng(seed)
     _parity(report, rng)
-    _products(report, rng)
-    _norms(report, rng, lags, units)
     _price_of_truncation(report, rng, steps, units, batch_size)
 
 
@@ -279,77 +234,6 @@ def _tape_gradients(x, y, parameters, window, every):
                 if t >= start:
                     loss += tf.reduce_sum((h @ p["w_ho"] + p["b_o"] - y[:, t]) ** 2) / (2 * batch * steps)
     return tape.gradient(loss, p)
-
-
-def _products(report, rng):
-    """Which matrix does the way back multiply by? Inputs and units are equally many, so that both products exist."""
-    steps, units = 12, 8
-    inputs, _, p = _problem(rng, units, steps, inputs=units, units=units)
-    inputs[:] = inputs[:1]  # one copy of the sequence for each row of the Jacobian
-    states = [tf.zeros((units, units), tf.float64)]
-    with tf.GradientTape() as tape:
-        tape.watch(states)
-        for t in range(steps):
-            states.append(tf.tanh(inputs[:, t] @ p["w_xh"] + states[-1] @ p["w_hh"] + p["b"]))  # (units, units)
-        trace = tf.linalg.trace(states[-1])
-    tape_norms = np.linalg.norm(tape.gradient(trace, states[-2::-1]), 2, axis=(1, 2))  # (steps,), from lag 1 on
-    slopes = 1 - np.stack([h[0] for h in states[1:]]) ** 2  # (steps, units)
-    right, wrong = gradient_by_lag(p["w_hh"], steps, slopes), gradient_by_lag(p["w_xh"], steps)
-    report.check("norms of the product of W_h and slopes equal the tape's", right, tape_norms, rtol=1e-9, atol=0.0)
-    miss = np.abs(wrong / tape_norms - 1).max()
-    report.at_least("product of W_x: largest relative error", miss, bound=0.5)
-    rows = [[lag, tape_norms[lag - 1], right[lag - 1], wrong[lag - 1]] for lag in (1, 2, 4, 8, 12)]
-    report.table("norm of dh_T / dh_(T-lag)", ["lag", "tape", "W_h and slopes", "W_x"], rows)
-    report.correction(
-        "what the way back multiplies by",
-        course="The gradient through time contains the product of the input weights W_x.",
-        correct="At each step the recurrent weights W_h times the activation's slopes, diag(1 − h²) for tanh.",
-        shown_by=f"norm at lag 12: tape {tape_norms[-1]:.3g}, W_h and slopes {right[-1]:.3g}, W_x {wrong[-1]:.3g}",
-    )
-
-
-def _norms(report, rng, lags, units):
-    """Linear cells with orthogonal and with random matrices, then a tanh cell with the largest radius."""
-    lag, series, rows = np.arange(1, lags + 1), {}, []
-    x, y, parameters = _problem(rng, 1, lags, inputs=units, units=units)
-    for radius in RADII:
-        log_norms = gradient_by_lag(radius * parameters["w_hh"], lags, log=True)
-        label = f"linear cell, {radius} Q: the norm is {radius}^lag, in logarithms"
-        report.check(label, log_norms, lag * np.log(radius), rtol=0.0, atol=1e-9)
-        series[f"linear, ρ = {radius}"] = log_norms
-        for name, draw in (("normal", rng.normal), ("uniform", lambda size: rng.uniform(-1, 1, size))):
-            matrix = draw(size=(units, units))
-            matrix *= radius / np.abs(np.linalg.eigvals(matrix)).max()
-            slope = np.polyfit(lag, gradient_by_lag(matrix, lags, log=True), 1)[0]
-            rows.append([name, radius, np.linalg.norm(matrix, 2), slope, np.log(radius)])
-    columns = ["entries", "spectral radius", "spectral norm", "log slope a step", "log of the radius"]
-    report.table(f"random matrices: straight line through {lags} lags", columns, rows)
-    slopes, want = ([row[column] for row in rows] for column in (3, 4))
-    report.check("random matrices: log slope a step is log of the radius", slopes, want, rtol=0.0, atol=0.02)
-
-    parameters["w_hh"] *= RADII[-1]
-    slopes = 1 - _forward(x, y, parameters)[0][0, 1:] ** 2  # (lags, units)
-    log_norms = gradient_by_lag(parameters["w_hh"], lags, slopes, log=True)
-    log_bound = np.cumsum(np.log(slopes[::-1].max(axis=1) * np.linalg.norm(parameters["w_hh"], 2)))
-    # At lag 1 the two are equal, because the matrix is a multiple of an orthogonal one: leave room for rounding.
-    label = "tanh cell: log of the norm over the product of ‖diag(1 − h²)‖‖W‖, largest"
-    report.at_most(label, (log_norms - log_bound).max(), bound=1e-9)
-    report.at_most(f"tanh cell, ρ = {RADII[-1]}: log of the norm at lag {lags}", log_norms[-1], bound=0.0)
-    series[f"tanh, ρ = {RADII[-1]}"] = log_norms
-
-    figure, ax = plots.subplots()
-    plots.curves(lag, {name: values / np.log(10) for name, values in series.items()}, ax=ax,
-                 xlabel="lag, steps", ylabel="log10 of the norm of dh_T / dh_(T−lag)",
-                 title="Gradients go as ρ^lag; tanh makes them fade")  # fmt: skip
-    ax.lines[-1].set_linewidth(3.5)
-    ax.set(ylim=(-16, 10), xlim=(0, lags))
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    report.figure(
-        "Gradient norm against lag",
-        figure,
-        alt="On a logarithmic axis the norms of four linear cells are straight lines: 0.5 and 0.9 fall, 1.0 stays "
-        "level, 1.1 rises. The tanh cell has radius 1.1 too, and yet its norm falls.",
-    )
 
 
 def _price_of_truncation(report, rng, steps, units, batch_size):

@@ -3,7 +3,7 @@
 Exploding gradients throw the weights of a recurrent network far away in a single step. Three ways to limit the step
 are built here and compared with TensorFlow and Keras: limiting every number, every tensor, or all tensors together.
 Only the last one keeps the direction. A network whose recurrent matrix has spectral radius 1.5 then diverges without
-clipping and learns with it; and gradients that fade instead of exploding turn out to be a different problem.
+clipping and learns with it. Gradients of an embedding come as slices; there TensorFlow's norm is not the gradient's.
 
 Notes: chapter 08, "Gradient clipping" (梯度裁剪).
 Source: Pascanu et al. 2013, arXiv:1211.5063, Algorithm 1; https://www.tensorflow.org/api_docs/python/tf/clip_by_global_norm
@@ -16,8 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
+from kerasnotes.chapter08.fading_gradients import delayed_signs, start_weights
+from kerasnotes.parts import floating
 
-SMOKE = {"steps": 3, "seeds": 2, "sequence_length": 16, "units": 8, "bounds": (1.0, 5.0)}
+SMOKE = {"steps": 2, "seeds": 1, "sequence_length": 16, "units": 4, "bounds": (1.0, 5.0)}
 SECONDS = 14
 
 DELAY = 3  # the network has to repeat its input of three steps ago
@@ -27,18 +29,19 @@ def clip_by_value(tensors, low, high):
     """Limit every number to [low, high], each for itself. This can turn the gradient into another direction.
 
     Args:
-        tensors: List of tensors of any shapes, or of None, which passes through.
-        low, high: The bounds; low must not exceed high.
+        tensors: List of tensors of any shapes, of `tf.IndexedSlices`, or of None, as in `clip_by_global_norm`.
+        low, high: The bounds, low at most high; for slices 0 lies between them, since the rows left out are 0.
 
     Returns:
-        List of tensors of the same shapes.
+        List of the same kinds and shapes.
 
     Raises:
-        ValueError: If a bound is NaN, or low is above high.
+        ValueError: If a bound is NaN, low is above high, or 0 lies outside where there are slices.
     """
-    if not low <= high:
-        raise ValueError(f"low, high: expected low <= high, got {low!r} and {high!r}")
-    return [None if tensor is None else tf.minimum(tf.maximum(tensor, low), high) for tensor in tensors]
+    known, sparse = not any(map(tf.is_symbolic_tensor, (low, high))), any(hasattr(g, "indices") for g in tensors)
+    if known and not (low <= 0 <= high if sparse else low <= high):
+        raise ValueError(f"low, high: expected low <= high, for slices with 0 between, got {low!r} and {high!r}")
+    return [_each(lambda x: tf.minimum(tf.maximum(x, low), high), tensor) for tensor in tensors]
 
 
 def clip_by_norm(tensor, clip_norm):
@@ -48,11 +51,11 @@ def clip_by_norm(tensor, clip_norm):
     the whole gradient.
 
     Args:
-        tensor: Tensor of any shape, or None, which passes through.
+        tensor: Tensor of any shape, `tf.IndexedSlices`, or None, which passes through.
         clip_norm: Largest Euclidean norm allowed, positive.
 
     Returns:
-        Tensor of the same shape.
+        A tensor, or slices, of the same shape.
 
     Raises:
         ValueError: If `clip_norm` is not positive, or the norm of the tensor is not finite.
@@ -68,12 +71,18 @@ def clip_by_global_norm(tensors, clip_norm):
     The joint length is the norm of all numbers together: gradients (3, 4) and (12) have global norm 13. In compiled
     code a norm that is not finite raises `tf.errors.InvalidArgumentError`, or stays NaN under XLA.
 
+    The gradient of an embedding comes as `tf.IndexedSlices`, with two slices for a word that was read twice. The word's
+    row of the gradient is their sum, so slices of one row are added up here before anything is measured. TensorFlow's
+    three functions take each slice for itself: for two slices (1, 1, 1) of one row the gradient has norm √12,
+    `tf.clip_by_global_norm` says √6, and what it clips at 1 is still √2 long.
+
     Args:
-        tensors: List of tensors of any shapes, or of None, which passes through.
-        clip_norm: Largest global norm allowed, positive.
+        tensors: List of tensors of any shapes, of `tf.IndexedSlices`, which stay sparse, or of None, which passes.
+        clip_norm: Largest global norm allowed, positive; infinity leaves everything as it is.
 
     Returns:
-        `(clipped, norm)`: the list of tensors, and the global norm before clipping, a scalar.
+        `(clipped, norm)`: the list of tensors, and the global norm before clipping, a scalar: float64 if a tensor is,
+        else float32, since half precision holds no norm above 65504 and no square of 300.
 
     Raises:
         ValueError: If `clip_norm` is not positive, if there is no tensor, or if the global norm is not finite.
@@ -82,17 +91,36 @@ def clip_by_global_norm(tensors, clip_norm):
     """
     if not tf.is_symbolic_tensor(clip_norm) and not clip_norm > 0:
         raise ValueError(f"clip_norm: expected a positive number, got {clip_norm!r}")
-    present = [tf.convert_to_tensor(tensor) for tensor in tensors if tensor is not None]
-    if not present:
-        raise ValueError("tensors: expected at least one tensor that is not None, got none")
-    norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(tensor)) for tensor in present]))
+    tensors = [_each(tf.identity, tensor) for tensor in tensors]
+    norm = _global_norm([getattr(tensor, "values", tensor) for tensor in tensors if tensor is not None])
     if tf.executing_eagerly():
         if not math.isfinite(norm):
-            raise ValueError(f"tensors: expected a finite global norm, got {norm.numpy()}")
+            raise ValueError(f"tensors: expected a finite global norm, got {norm.numpy()}; leave out this step")
     else:
         norm = tf.debugging.check_numerics(norm, "tensors: expected a finite global norm")
+    clip_norm = tf.minimum(tf.cast(clip_norm, norm.dtype), norm.dtype.max)  # infinity over infinity would be NaN
     scale = clip_norm / tf.maximum(norm, clip_norm)  # exactly 1 where nothing is to be clipped
-    return [None if tensor is None else tensor * scale for tensor in tensors], norm
+    return [_each(lambda x: tf.cast(tf.cast(x, norm.dtype) * scale, x.dtype), tensor) for tensor in tensors], norm
+
+
+def _global_norm(tensors):
+    if not tensors:
+        raise ValueError("tensors: expected at least one tensor that is not None, got none")
+    dtype = tf.float64 if any(tensor.dtype == tf.float64 for tensor in tensors) else tf.float32
+    tensors = [tf.cast(tensor, dtype) for tensor in tensors]
+    # The square of a very large number leaves the range of its type, so such gradients are measured in another unit.
+    largest = tf.reduce_max(tf.stack([tf.reduce_max(tf.abs(tensor)) for tensor in tensors]))
+    unit = tf.where(largest > dtype.max**0.4, tf.cast(dtype.max**-0.7, dtype), tf.cast(1.0, dtype))
+    return tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(tensor * unit)) for tensor in tensors])) / unit
+
+
+def _each(function, tensor):
+    """A function of a gradient's numbers; of slices, those of one row are added up first."""
+    if not isinstance(tensor, tf.IndexedSlices):
+        return None if tensor is None else function(floating("tensors", tensor))
+    rows, place = tf.unique(tensor.indices)
+    summed = tf.math.unsorted_segment_sum(tensor.values, place, tf.size(rows))
+    return tf.IndexedSlices(function(summed), rows, tensor.dense_shape)
 
 
 def cosine(tensors, others):
@@ -109,13 +137,10 @@ def cosine(tensors, others):
 
 def example():
     """Three gradients' worth of numbers, clipped by TensorFlow and by the functions above."""
-    gradients = [tf.constant([3.0, 4.0]), tf.constant([12.0])]  # lengths 5 and 12, together 13
-    print(
-        "by value ", tf.clip_by_value(gradients[0], -3.5, 3.5).numpy(), clip_by_value(gradients, -3.5, 3.5)[0].numpy()
-    )
-    print("by norm  ", tf.clip_by_norm(gradients[0], 1.0).numpy(), clip_by_norm(gradients[0], 1.0).numpy())
-    for clip in (tf.clip_by_global_norm, clip_by_global_norm):
-        clipped, norm = clip(gradients, 1.0)
+    first, second = tf.constant([3.0, 4.0]), tf.constant([12.0])  # lengths 5 and 12, together 13
+    print("by value ", tf.clip_by_value(first, -3.5, 3.5).numpy(), clip_by_value([first], -3.5, 3.5)[0].numpy())
+    print("by norm  ", tf.clip_by_norm(first, 1.0).numpy(), clip_by_norm(first, 1.0).numpy())
+    for clipped, norm in (tf.clip_by_global_norm([first, second], 1.0), clip_by_global_norm([first, second], 1.0)):
         print("together ", [tensor.numpy() for tensor in clipped], "norm before:", float(norm))
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
@@ -148,8 +173,7 @@ def lesson(
         seed: Seed of all random draws (0 to 4294967295).
     """
     _three_ways(report, np.random.default_rng(seed))
-    _fading(report, sequence_length, units, seed)
-
+    _slices(report)
     runs = _train_all(
         report, (*bounds, math.inf), range(seed, seed + seeds), steps, sequence_length, units, learning_rate
     )
@@ -184,14 +208,12 @@ def _three_ways(report, rng):
     clipped, norm = clip_by_global_norm(gradients, 6.5)
     report.check("gradients (3, 4) and (12) have global norm 13", got=norm, want=13.0)
     report.check("clipped at 6.5, all are halved", got=clipped, want=[[1.5, 2.0], [6.0]])
-    kept = cosine(gradients, clipped)
-    report.check("by global norm, the cosine with the gradient is 1", got=kept, want=1.0)
+    report.check("by global norm, the cosine with the gradient is 1", got=cosine(gradients, clipped), want=1.0)
     turned = 85 / (13 * math.sqrt(50))  # both give (3, 4, 5) for (3, 4, 12)
     report.check("by value, it is below 1", got=cosine(gradients, clip_by_value(gradients, -5, 5)), want=turned)
     report.check("by norm, too", got=cosine(gradients, [clip_by_norm(g, 5) for g in gradients]), want=turned)
     zeros = [tf.zeros(3), tf.zeros((2, 2))]
     report.check("zero gradients stay zero", got=clip_by_global_norm(zeros, 1.0)[0], want=zeros)
-
     gradients = [tf.constant(rng.normal(size=shape), tf.float32) for shape in ((5, 3), (3,), (2, 2, 2))]
     ours = {
         "clipvalue": clip_by_value(gradients, -0.7, 0.7),
@@ -211,23 +233,20 @@ def _three_ways(report, rng):
         report.check(f"a step of SGD(learning_rate=1, {argument}=0.7) is our clipped gradient", got=moved, want=clipped)
 
 
-def _start(seed, units, radius):
-    """Weights of one network; the recurrent matrix is orthogonal times `radius`, which is its spectral radius."""
-    rng = np.random.default_rng(seed)
-    w_h = radius * np.linalg.qr(rng.normal(size=(units, units)))[0]
-    w_x, w_o = rng.normal(size=(1, units)), rng.normal(size=(units, 1)) / math.sqrt(units)
-    return [tf.constant(w, tf.float32) for w in (w_x, w_h, np.zeros((1, units)), w_o, np.zeros((1, 1)))]
-
-
-def _sequences(rng, batch_size, sequence_length):
-    """Random signs, and the same signs `DELAY` steps later: `(x, y)`, each (steps, batch, 1)."""
-    x = rng.choice(np.float32([-1, 1]), size=(sequence_length, batch_size, 1))
-    return x, np.concatenate([np.zeros_like(x[:DELAY]), x[:-DELAY]])
+def _slices(report):
+    """The gradient of an embedding that read word 0 twice: rows and their numbers."""
+    slices = tf.IndexedSlices(tf.ones((2, 3)), tf.constant([0, 0]), tf.constant([5, 3]))
+    (ours,), norm = clip_by_global_norm([slices], 1.0)
+    (theirs,), their_norm = tf.clip_by_global_norm([slices], 1.0)
+    report.check("two slices (1, 1, 1) of one row are (2, 2, 2): norm √12", got=norm, want=math.sqrt(12))
+    report.check("tf.clip_by_global_norm takes each slice for itself: √6", got=their_norm, want=math.sqrt(6))
+    lengths = [tf.norm(tf.convert_to_tensor(clipped)) for clipped in (ours, theirs)]
+    report.check("clipped at 1, ours is 1 long, TensorFlow's √2", got=lengths, want=[1.0, math.sqrt(2)])
 
 
 def _train_all(report, bounds, seeds, steps, sequence_length, units, learning_rate, batch_size=32):
     """Train one network for every bound and seed, all of them at once. Returns losses (bounds, seeds, steps)."""
-    starts = [_start(seed, units, radius=1.5) for seed in seeds]
+    starts = [start_weights(seed, units, radius=1.5) for seed in seeds]
     weights = [tf.stack(group * len(bounds)) for group in zip(*starts, strict=True)]
     limits = np.repeat([1e30 if math.isinf(bound) else bound for bound in bounds], len(seeds))
 
@@ -252,64 +271,21 @@ def _train_all(report, bounds, seeds, steps, sequence_length, units, learning_ra
 
     rngs, history = [np.random.default_rng((seed, 1)) for seed in seeds], []
     for _ in report.track(range(steps), "training"):
-        batches = [_sequences(rng, batch_size, sequence_length) for rng in rngs]
+        batches = [delayed_signs(rng, batch_size, sequence_length, DELAY) for rng in rngs]
         x, y = (tf.constant(np.stack(group, axis=1)) for group in zip(*batches, strict=True))
         weights, losses = train_step(weights, x, y)
         history.append(losses.numpy())
     return np.stack(history, axis=-1).reshape(len(bounds), len(seeds), steps)
 
 
-def _fading(report, sequence_length, units, seed):
-    """Remedies for gradients that fade (spectral radius 0.8): what arrives of the last step's gradient far back?"""
-    far = sequence_length // 8 * 4
-    w_x, w_h, b, w_o, b_o = _start(seed, units, radius=0.8)
-    x, y = _sequences(np.random.default_rng((seed, 2)), 32, sequence_length // 4 * 4)
-
-    def moves(learning_rate=1.0, inputs_a_step=1, skip=None):
-        """How far one step of SGD shifts the pre-activation of every time step, by lag from the end."""
-        inputs = tf.reduce_sum(tf.reshape(x @ w_x + b, (-1, inputs_a_step, 32, units)), axis=1)  # (steps, batch, units)
-        shifts = [tf.Variable(tf.zeros((32, units))) for _ in inputs]
-        with tf.GradientTape() as tape:
-            states = [tf.zeros((32, units))]
-            for t, (step, shift) in enumerate(zip(inputs, shifts, strict=True)):
-                h = tf.tanh(step + shift + states[-1] @ w_h)
-                states.append(h if skip is None or t < skip else (h + states[-skip]) / 2)
-            loss = tf.reduce_mean(tf.square(states[-1] @ w_o + b_o - y[-1]))
-        keras.optimizers.SGD(learning_rate).apply(tape.gradient(loss, shifts), shifts)
-        return [float(tf.norm(shift)) for shift in shifts][::-1]
-
-    rows = []
-    for name, lag, norms in (
-        ("as it is", far, moves()),
-        ("learning rate times 10", far, moves(learning_rate=10.0)),
-        ("less depth: four inputs a step", far // 4, moves(inputs_a_step=4)),
-        ("skip connections over four steps", far, moves(skip=4)),
-    ):
-        rows.append([name, norms[0], norms[lag], norms[lag] / norms[0]])
-    report.table(f"step of the last state, and {far} inputs earlier", ["remedy", "lag 0", f"lag {far}", "ratio"], rows)
-    ratios = [row[3] for row in rows]
-    report.check("ten times the learning rate leaves the ratio between lags", got=ratios[1], want=ratios[0], atol=0.0)
-    report.at_least("less depth and skip connections raise it", np.array(ratios[2:]) / ratios[0], 10.0)
-    report.note(
-        "Skip connections here: the mean of tanh(…) and the state four steps back (Goodfellow et al. 2016, 10.9.1)."
-    )
-    report.correction(
-        "remedies for fading gradients",
-        course="A higher learning rate helps against gradients that fade.",
-        correct="It scales the gradients of all lags alike; their ratio, which decides what is learnt, stays.",
-        shown_by=f"ratio of lag {far} to lag 0: {ratios[0]:.2g} before and {ratios[1]:.2g} after",
-    )
-
-
 def _figure(runs, names):
     figure, (left, right) = plots.subplots(1, 2, figsize=(10, 4.2))
     gradient = tf.constant([1.0, 8.0])
-    arrows = {
-        "gradient": gradient,
-        "by value": clip_by_value([gradient], -4, 4)[0],
-        "by global norm": clip_by_global_norm([gradient], 4.0)[0][0],
-    }
-    for color, (name, (x, y)) in zip(("C2", "C1", "C0"), arrows.items(), strict=True):
+    for color, name, (x, y) in (
+        ("C2", "gradient", gradient),
+        ("C1", "by value", clip_by_value([gradient], -4, 4)[0]),
+        ("C0", "by global norm", clip_by_norm(gradient, 4.0)),
+    ):
         left.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 2.5})
         left.plot([], [], color=color, label=name)
     left.set(xlim=(-1, 3), ylim=(0, 8.5), xlabel="gradient of weight 1", ylabel="gradient of weight 2")

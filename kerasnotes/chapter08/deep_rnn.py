@@ -15,10 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasnotes import plots
+from kerasnotes import plots, training
 from kerasnotes.chapter08.simple_rnn import rnn
+from kerasnotes.parts import whole
 
-SMOKE = {"steps": 2, "samples": 64, "units": 8}
+SMOKE = {"steps": 1, "samples": 64, "units": 4}
 SECONDS = 9
 
 
@@ -35,7 +36,7 @@ def deep_rnn(x, parameters):
     if not parameters:
         raise ValueError("parameters: expected the weights of at least one layer, got none")
     for w_xh, w_hh, b in parameters:
-        x = rnn(x, tf.zeros((tf.shape(x)[0], w_hh.shape[0])), w_xh, w_hh, b)
+        x = rnn(x, tf.zeros((tf.shape(x)[0], w_hh.shape[0]), x.dtype), w_xh, w_hh, b)
     return x
 
 
@@ -66,13 +67,10 @@ def build_deep_rnn(layers, units, input_size):
     Returns:
         Keras model from (batch, steps, input_size) to (batch, steps, units), for any number of steps.
     """
-    _require_positive(layers=layers, units=units, input_size=input_size)
-    return keras.Sequential(
-        [
-            keras.Input((None, input_size)),
-            *(keras.layers.SimpleRNN(units, return_sequences=True) for _ in range(layers)),
-        ]
-    )
+    stack = [
+        keras.layers.SimpleRNN(whole("units", units), return_sequences=True) for _ in range(whole("layers", layers))
+    ]
+    return keras.Sequential([keras.Input((None, whole("input_size", input_size))), *stack])
 
 
 def build_bidirectional(units, input_size):
@@ -85,15 +83,23 @@ def build_bidirectional(units, input_size):
     Returns:
         Keras model from (batch, steps, input_size) to (batch, steps, 2 * units), for any number of steps.
     """
-    _require_positive(units=units, input_size=input_size)
-    layer = keras.layers.SimpleRNN(units, return_sequences=True)
-    return keras.Sequential([keras.Input((None, input_size)), keras.layers.Bidirectional(layer)])
+    layer = keras.layers.SimpleRNN(whole("units", units), return_sequences=True)
+    return keras.Sequential([keras.Input((None, whole("input_size", input_size))), keras.layers.Bidirectional(layer)])
 
 
-def _require_positive(**sizes):
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name}: expected at least 1, got {size!r}")
+def example():
+    """Stacked and bidirectional layers of Keras, and ours on the same weights."""
+    x = tf.constant(np.random.default_rng(0).normal(size=(1, 6, 3)), tf.float32)  # (batch, steps, inputs)
+    stacked = keras.Sequential(
+        [keras.layers.SimpleRNN(4, return_sequences=True), keras.layers.SimpleRNN(4, return_sequences=True)]
+    )
+    print("stacked:      ", stacked(x)[0, -1].numpy())
+    weights = [weight.value for weight in stacked.weights]
+    print("ours:         ", deep_rnn(x, [weights[:3], weights[3:]])[0, -1].numpy())
+    both = keras.layers.Bidirectional(keras.layers.SimpleRNN(2, return_sequences=True))
+    print("bidirectional:", both(x)[0, 0].numpy())
+    weights = [weight.value for weight in both.weights]
+    print("ours:         ", bidirectional_rnn(x, weights[:3], weights[3:])[0, 0].numpy())
 
 
 def lesson(
@@ -132,27 +138,12 @@ def lesson(
         # The first and the last bits lack a neighbour on one side: they are read, but not asked about.
         model = keras.Sequential([network, keras.layers.Dense(2), keras.layers.Cropping1D(distance)])
         optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=1.0)
-        model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False)
+        model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
         bits, answers = _left_and_right(rng, 64 * steps, length, distance)
-        model.fit(bits, answers, batch_size=64, shuffle=False, verbose=0)
+        training.fit(model, bits, answers, batch_size=64, shuffle=False, form="loop")
         shares[name] = np.mean((model(x).numpy() > 0) == y, axis=(0, 1))  # (2,): left, right
 
-    error = math.sqrt(0.25 / (samples * y.shape[1]))  # standard error of the share of heads among so many coin tosses
-    for name, (left, right) in shares.items():
-        report.at_least(f"{name}: bits to the left, share right", left, 0.99, trained=True)
-        if name == "bidirectional":
-            report.at_least(f"{name}: bits to the right, share right", right, 0.99, trained=True)
-        else:
-            label = f"{name}: bits to the right, share right, distance from 1/2 in standard errors"
-            report.at_most(label, abs(right - 0.5) / error, 4.0)
-    rows = [[name, networks[name].count_params(), *map(float, pair)] for name, pair in shares.items()]
-    columns = ["network", "weights of the recurrent layers", "left bit, share right", "right bit, share right"]
-    report.table(f"A fair bit {distance} steps away, on {samples} new sequences", columns, rows)
-    report.note(
-        "The ceiling of a forward network is exactly 1/2: its answer depends on the bits so far, and the bit to the "
-        "right is a coin that is tossed after them. The check therefore holds for any weights, trained or not. "
-        "Training is with Adam and clipped gradients, unlike in the sources."
-    )
+    _known_bits(report, networks, shares, distance, samples, y.shape[1])
     reach = {name: _reach(network, x[0]) for name, network in networks.items()}
     for name, influence in reach.items():
         if name == "bidirectional":
@@ -167,6 +158,25 @@ def lesson(
         alt="Left: in a forward network of three layers a changed input changes the states of this and later steps "
         "only. Middle: in a bidirectional one it changes all. Right: every network knows the bit to the left, the bit "
         "to the right only the bidirectional one; the forward ones stay at one half.",
+    )
+
+
+def _known_bits(report, networks, shares, distance, samples, bits):
+    error = math.sqrt(0.25 / (samples * bits))  # standard error of the share of heads among so many coin tosses
+    for name, (left, right) in shares.items():
+        report.at_least(f"{name}: bits to the left, share right", left, 0.99, trained=True)
+        if name == "bidirectional":
+            report.at_least(f"{name}: bits to the right, share right", right, 0.99, trained=True)
+        else:
+            label = f"{name}: bits to the right, share right, distance from 1/2 in standard errors"
+            report.at_most(label, abs(right - 0.5) / error, 4.0)
+    rows = [[name, networks[name].count_params(), *map(float, pair)] for name, pair in shares.items()]
+    columns = ["network", "weights of the recurrent layers", "left bit, share right", "right bit, share right"]
+    report.table(f"A fair bit {distance} steps away, on {samples} new sequences", columns, rows)
+    report.note(
+        "The ceiling of a forward network is exactly 1/2: its answer depends on the bits so far, and the bit to the "
+        "right is a coin that is tossed after them. The check therefore holds for any weights, trained or not. "
+        "Training is with Adam and clipped gradients, unlike in the sources."
     )
 
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 from matplotlib.patches import Rectangle
 
 from kerasnotes import data, plots
+from kerasnotes.parts import whole
 
 PADDING, UNKNOWN = 0, 1  # the ids that every vocabulary reserves, as Keras does
 SENTENCES = (
@@ -79,7 +80,8 @@ def one_hot(ids, size):
     """A vector for every id, 1 at the id's place and 0 elsewhere.
 
     Args:
-        ids: Integers (...), from 0 to size - 1. Others are refused; `tf.one_hot` turns them into zeros without a word.
+        ids: Integers (...), from 0 to size - 1. Others are refused; `tf.one_hot` turns them into zeros without a word,
+            and so does this function in compiled code, where there are no values to look at yet.
         size: Length of the vectors, the number of tokens in the vocabulary.
 
     Returns:
@@ -97,9 +99,12 @@ def embedding_product(ids, table):
         table: One vector for each token (size, features), trained like any weight matrix.
 
     Returns:
-        Tensor (..., features).
+        Tensor (..., features), of the table's type.
     """
-    return tf.tensordot(one_hot(ids, table.shape[0]), table, axes=1)  # (..., size) · (size, features)
+    table = tf.convert_to_tensor(table)
+    return tf.tensordot(
+        tf.cast(one_hot(ids, table.shape[0]), table.dtype), table, axes=1
+    )  # (..., size) · (size, features)
 
 
 def embedding_lookup(ids, table):
@@ -140,8 +145,7 @@ def mask(padded, value=0):
 
 def _checked_ids(ids, size):
     ids = tf.convert_to_tensor(ids)
-    if size < 1:
-        raise ValueError(f"size: expected at least 1, got {size!r}")
+    whole("size", size)
     if not ids.dtype.is_integer:
         raise ValueError(f"ids: expected integers, got {ids.dtype.name}")
     if tf.executing_eagerly():  # while a tf.function is being traced there are no values to look at
@@ -149,7 +153,21 @@ def _checked_ids(ids, size):
         if values.size == 0 or values.min() < 0 or values.max() >= size:
             found = f"{values.min()} to {values.max()}" if values.size else "none"
             raise ValueError(f"ids: expected ids from 0 to {size - 1}, got {found}")
-    return ids
+    return tf.cast(ids, tf.int64)  # the types of pictures and of texts hold no number above 255
+
+
+def example():
+    """Two sentences as ids, and their vectors: by Keras's Embedding, by look-up and by a product."""
+    sentences = [split_words(text) for text in ("What is his name?", "His name is Bingley.")]
+    vocabulary = Vocabulary([word for sentence in sentences for word in sentence])
+    ids = pad([vocabulary.encode(sentence) for sentence in (*sentences, ["Bingley", "?"])])  # (batch, steps)
+    print(vocabulary.tokens, ids, sep="\n")
+    layer = keras.layers.Embedding(len(vocabulary), 4, mask_zero=True)
+    vectors = layer(ids)  # (batch, steps, 4)
+    table = layer.embeddings.value
+    for embed in (embedding_lookup, embedding_product):
+        print("largest difference from Keras's:", float(tf.reduce_max(tf.abs(embed(ids, table) - vectors))))
+    print("the mask is Keras's:", bool(np.all(mask(ids) == layer.compute_mask(ids))))
 
 
 def lesson(

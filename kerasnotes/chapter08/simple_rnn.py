@@ -13,12 +13,13 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.patches import FancyBboxPatch
 
-from kerasnotes import plots
+from kerasnotes import plots, training
+from kerasnotes.parts import shape, whole
 
 SHAPES = ("one to one", "one to many", "many to one", "many to many")
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
-SMOKE = {"steps": 3, "long": 12}
+SMOKE = {"steps": 1, "units": 4, "long": 12}
 SECONDS = 5
 
 
@@ -35,10 +36,9 @@ def rnn_step(x_t, h, w_xh, w_hh, b):
     Returns:
         Tensor (batch, units), the new state, between -1 and 1.
     """
-    expected = {"w_hh": (h.shape[-1], h.shape[-1]), "w_xh": (x_t.shape[-1], h.shape[-1]), "b": (h.shape[-1],)}
-    for name, weights in (("w_hh", w_hh), ("w_xh", w_xh), ("b", b)):
-        if tuple(weights.shape) != expected[name]:
-            raise ValueError(f"{name}: expected the shape {expected[name]}, got {tuple(weights.shape)}")
+    inputs, units = x_t.shape[-1], shape("h", h, x_t.shape[0], None).shape[1]
+    for name, weights, *sizes in (("w_xh", w_xh, inputs, units), ("w_hh", w_hh, units, units), ("b", b, units)):
+        shape(name, weights, *sizes)
     return tf.tanh(tf.matmul(x_t, w_xh) + tf.matmul(h, w_hh) + b)  # (batch, units)
 
 
@@ -46,7 +46,7 @@ def rnn(x, h0, w_xh, w_hh, b):
     """The cell at every step, always with the same weights.
 
     Args:
-        x: Inputs (batch, steps, inputs), at least one step.
+        x: Inputs (batch, steps, inputs); the number of steps is known, and at least one.
         h0: State before the first step (batch, units).
         w_xh, w_hh, b: As in `rnn_step`.
 
@@ -54,10 +54,8 @@ def rnn(x, h0, w_xh, w_hh, b):
         Tensor (batch, steps, units), the state after every step.
     """
     if len(x.shape) != 3 or not x.shape[1]:
-        raise ValueError(f"x: expected the shape (batch, steps, inputs) with steps > 0, got {tuple(x.shape)}")
-    if len(h0.shape) != 2 or h0.shape[0] != x.shape[0]:
-        raise ValueError(f"h0: expected the shape ({x.shape[0]}, units), one state for each x, got {tuple(h0.shape)}")
-    h, states = h0, []
+        raise ValueError(f"x: expected the shape (batch, steps, inputs), steps known and > 0, got {tuple(x.shape)}")
+    h, states = shape("h0", h0, x.shape[0], None), []
     for t in range(x.shape[1]):
         h = rnn_step(x[:, t], h, w_xh, w_hh, b)
         states.append(h)
@@ -74,9 +72,7 @@ class SimpleRNN(keras.layers.Layer):
 
     def __init__(self, units, return_sequences=False, **kwargs):
         super().__init__(**kwargs)
-        if units < 1:
-            raise ValueError(f"units: expected at least 1, got {units!r}")
-        self.cell = keras.layers.SimpleRNNCell(units)
+        self.cell = keras.layers.SimpleRNNCell(whole("units", units), dtype=self.dtype_policy)
         self.return_sequences = return_sequences
 
     def build(self, input_shape):
@@ -94,9 +90,7 @@ class SimpleRNN(keras.layers.Layer):
 
 def output_sequence(states, w_ho):
     """An output at every step: states (batch, steps, units) times w_ho (units, outputs) are (batch, steps, outputs)."""
-    if len(states.shape) != 3 or len(w_ho.shape) != 2 or states.shape[-1] != w_ho.shape[0]:
-        shapes = f"{tuple(states.shape)} and {tuple(w_ho.shape)}"
-        raise ValueError(f"states, w_ho: expected (batch, steps, units) and (units, outputs), got {shapes}")
+    shape("w_ho", w_ho, shape("states", states, None, None, None).shape[2], None)
     return tf.tensordot(states, w_ho, axes=1)
 
 
@@ -125,6 +119,22 @@ def build_network(shape, inputs, outputs, units, steps=None):
     return keras.Model(x, keras.layers.Dense(outputs)(states))
 
 
+def example():
+    """The cell in a loop, as the course writes it; Keras's layer and ours on the same weights."""
+    x = tf.constant(np.random.default_rng(0).normal(size=(2, 6, 3)), tf.float32)  # (batch, steps, inputs)
+    cell = keras.layers.SimpleRNNCell(4)
+    h = [tf.zeros((2, 4))]
+    for x_t in tf.unstack(x, axis=1):
+        out, h = cell(x_t, h)
+    print("a loop over SimpleRNNCell:", out[0].numpy())
+    layer = keras.layers.SimpleRNN(4, return_sequences=True)
+    layer.build(x.shape)
+    layer.set_weights(cell.get_weights())
+    print("SimpleRNN, last step:     ", layer(x)[0, -1].numpy())
+    weights = [weight.value for weight in cell.weights]  # w_xh, w_hh, b
+    print("by hand:                  ", rnn(x, tf.zeros((2, 4)), *weights)[0, -1].numpy())
+
+
 def lesson(report, *, steps: int = 300, units: int = 32, learning_rate: float = 0.01, long: int = 64, seed: int = 0):
     """Build the cell, match it with Keras, then let it classify, spell, read and add.
 
@@ -146,7 +156,7 @@ def _same_cell(report, seed, batch=2, length=6, inputs=3, units=5):
     layer, ours = keras.layers.SimpleRNN(units, return_sequences=True), SimpleRNN(units, return_sequences=True)
     layer.build(x.shape)
     ours.build(x.shape)
-    shared = [rng.normal(size=shape).astype(np.float32) / 2 for shape in ((inputs, units), (units, units), (units,))]
+    shared = [rng.normal(size=sizes).astype(np.float32) / 2 for sizes in ((inputs, units), (units, units), (units,))]
     layer.set_weights(shared)
     ours.set_weights(shared)
     variables = [tf.Variable(weights) for weights in shared]
@@ -202,14 +212,14 @@ def _four_shapes(report, steps, units, learning_rate, long, seed, batch_size=32)
         "many to many": _sums(rng, 1000, 8),
     }
     models = {}
-    for number, (shape, (x, y)) in enumerate(report.track(list(data.items()), "four tasks")):
-        classes = {"one to many": 27, "many to one": 10}.get(shape)
+    for number, (name, (x, y)) in enumerate(report.track(list(data.items()), "four tasks")):
+        classes = {"one to many": 27, "many to one": 10}.get(name)
         keras.utils.set_random_seed((seed + number) % 2**32)
-        model = models[shape] = build_network(shape, x.shape[-1], classes or 1, units, length)
+        model = models[name] = build_network(name, x.shape[-1], classes or 1, units, length)
         loss = keras.losses.SparseCategoricalCrossentropy if classes else keras.losses.BinaryCrossentropy
-        model.compile(keras.optimizers.Adam(learning_rate), loss(from_logits=True), jit_compile=False)
+        model.compile(keras.optimizers.Adam(learning_rate), loss(from_logits=True))
         drawn = rng.integers(len(x), size=steps * batch_size)
-        model.fit(x[drawn], y[drawn], batch_size=batch_size, shuffle=False, verbose=0)
+        training.fit(model, x[drawn], y[drawn], batch_size=batch_size, shuffle=False, form="loop")
 
     xor = models["one to one"](pairs).numpy()[:, 0] > 0
     report.check("one to one: exclusive or, cases right of 4", int(np.sum(xor == [0, 1, 1, 0])), 4, trained=True)

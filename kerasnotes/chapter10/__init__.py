@@ -4,4 +4,12 @@ Networks that give back their input through a narrow place: what they keep, how 
 and how a distribution in the middle turns them into a model that draws.
 """
 
-LESSONS = ("autoencoder", "denoising", "anomaly", "kl_divergence", "vae")
+LESSONS = (
+    "autoencoder",
+    "denoising",
+    "anomaly",
+    "kl_divergence",
+    "reparameterization",
+    "likelihood_bounds",
+    "vae",
+)

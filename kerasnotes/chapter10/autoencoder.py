@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots, training
+from kerasnotes.parts import whole
 
-SMOKE = {"images": 512, "epochs": 1, "linear_epochs": 1, "plane_epochs": 1, "hidden": (12, 8), "batch_size": 128}
+SMOKE = {"images": 512, "epochs": 1, "linear_epochs": 1, "plane_epochs": 1, "hidden": (8,), "batch_size": 512}
 FULL = {"epochs": 200, "linear_epochs": 40, "plane_epochs": 50}
 SECONDS = 38
 
@@ -67,9 +68,8 @@ def build_autoencoder(code_size, hidden=(), tied=False, inputs=784, activation="
     Raises:
         ValueError: If a size is not a positive whole number.
     """
-    for name, sizes in (("code_size", [code_size]), ("hidden", hidden), ("inputs", [inputs])):
-        if not all(isinstance(size, (int, np.integer)) and size >= 1 for size in sizes):
-            raise ValueError(f"{name}: expected positive whole numbers, got {sizes!r}")
+    hidden = [whole("hidden", units) for units in hidden]
+    code_size, inputs = whole("code_size", code_size), whole("inputs", inputs)
     seeds = iter(np.random.default_rng(seed).integers(2**31, size=2 * len(hidden) + 2).tolist())
 
     def dense(units, linear):
@@ -102,14 +102,14 @@ def principal_components(x, k):
         The best reconstruction from k numbers is `(x - mean) @ components.T @ components + mean`.
 
     Raises:
-        ValueError: If `x` is not (samples, features) with two samples at least, or k is out of range.
+        ValueError: If `x` is not (samples, features) with two samples at least, all finite, or k is out of range.
 
     Source: Pearson 1901; Eckart and Young 1936.
     """
-    x = np.asarray(x, np.float64)
+    x = np.asarray_chkfinite(x, np.float64)
     if x.ndim != 2 or len(x) < 2:
         raise ValueError(f"x: expected the shape (samples, features) with two samples at least, got {x.shape}")
-    if not 1 <= k <= x.shape[1]:
+    if not whole("k", k) <= x.shape[1]:
         raise ValueError(f"k: expected a number from 1 to {x.shape[1]}, got {k!r}")
     mean = x.mean(axis=0)
     covariance = x.T @ x / len(x) - np.outer(mean, mean)
@@ -131,7 +131,7 @@ def principal_angles(a, b):
 
     Source: Björck and Golub 1973, Numerical methods for computing angles between linear subspaces.
     """
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    a, b = np.asarray_chkfinite(a, np.float64), np.asarray_chkfinite(b, np.float64)
     if a.shape != b.shape or a.ndim != 2:
         raise ValueError(f"a, b: expected two matrices of one shape, got {a.shape} and {b.shape}")
     bases = [np.linalg.qr(matrix.T)[0] for matrix in (a, b)]
@@ -154,6 +154,22 @@ def squared_error(x, rebuilt):
     if x.shape != rebuilt.shape or x.size == 0 or x.ndim == 0:
         raise ValueError(f"x, rebuilt: expected images of one shape (samples, …), got {x.shape} and {rebuilt.shape}")
     return float(np.sum((x - rebuilt) ** 2, dtype=np.float64) / len(x))
+
+
+def example():
+    """Images of six numbers that lie in a plane: a linear autoencoder of Keras's, and the plane in closed form."""
+    rng = np.random.default_rng(0)
+    x = np.float32(rng.normal(size=(500, 2)) @ rng.normal(size=(2, 6)))
+    model, encoder, _ = build_autoencoder(code_size=2, inputs=6)
+    model.compile(keras.optimizers.Adam(0.02), "mse")
+    model.fit(x, x, epochs=15, verbose=0)
+    print("squared error, autoencoder:", squared_error(x, model(x)))
+    components, mean = principal_components(x, 2)
+    print("principal components:      ", squared_error(x, (x - mean) @ components.T @ components + mean))
+    print("codes of the first two:", encoder(x[:2]).numpy().round(2).tolist())
+    print("angles between the planes, degrees:", principal_angles(model.layers[2].get_weights()[0], components))
+    tied, _, _ = build_autoencoder(code_size=2, inputs=6, tied=True)
+    print("parameters, free and tied:", model.count_params(), tied.count_params())
 
 
 def lesson(
@@ -267,19 +283,11 @@ def _deep(report, x_train, x_test, y_test, components, mean, hidden, epochs, pla
     codes = training.predict(encoder, x_test[:2000])
     figure, axes = plots.subplots(1, 3, figsize=(13, 4.4), width_ratios=(1.25, 1, 1))
     shown = np.concatenate([x_test[:8], rebuilt[:8], pca_rebuilt[:8]]).reshape(3, 8, 28, 28)
-    axes[0].imshow(shown.transpose(0, 2, 1, 3).reshape(3 * 28, 8 * 28), cmap="gray_r", vmin=0, vmax=1)
-    axes[0].grid(False)
-    axes[0].set_xticks([])
-    axes[0].set_yticks([14, 42, 70], ["test images", f"deep, error {deep:.1f}", f"components,\nerror {pca:.1f}"])
+    plots.tiles(shown, axes[0], ["test images", f"deep, error {deep:.1f}", f"components,\nerror {pca:.1f}"])
     axes[0].set_title("Rebuilt from 30 numbers")
     scores = (x_test[:2000] - mean) @ components[:2].T
     for ax, points, title in ((axes[1], scores, "Two principal components"), (axes[2], codes, "A deep code of two")):
-        for digit in range(10):
-            chosen = points[y_test[:2000] == digit]
-            ax.plot(*chosen.T, "o^sDvP*X<>"[digit], markersize=2.5, color=f"C{digit}")
-        for digit in range(10):
-            middle = np.median(points[y_test[:2000] == digit], axis=0)
-            ax.text(*middle, str(digit), fontsize=13, weight="bold", ha="center", va="center")
+        plots.classes(points, y_test[:2000], ax)
         ax.set(xlabel="first number", ylabel="second number")
         ax.set_title(title)
     report.figure(

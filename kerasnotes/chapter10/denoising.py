@@ -14,7 +14,7 @@ import numpy as np
 from kerasnotes import data, plots, training
 from kerasnotes.chapter10.autoencoder import squared_error
 
-SMOKE = {"images": 256, "epochs": 1, "hidden": 8, "seeds": 1}
+SMOKE = {"images": 256, "epochs": 1, "hidden": 4, "seeds": 1}
 FULL = {"epochs": 40, "seeds": 5}
 SECONDS = 21
 
@@ -31,11 +31,13 @@ def add_noise(x, deviation, seed=0):
         Array of the shape of `x`, float32.
 
     Raises:
-        ValueError: If the deviation is negative or not finite, or `x` is empty.
+        ValueError: If the deviation is negative or not finite, or `x` is empty or leaves [0, 1].
     """
     if not 0 <= deviation < np.inf:
         raise ValueError(f"deviation: expected a number of at least 0, got {deviation!r}")
     x = _checked("x", x)
+    if not 0 <= x.min() <= x.max() <= 1:
+        raise ValueError(f"x: expected values in [0, 1], got {x.min():g} to {x.max():g}; divide 8-bit images by 255")
     noise = np.random.default_rng(seed).standard_normal(x.shape, dtype=np.float32)
     return np.clip(x + np.float32(deviation) * noise, 0, 1)
 
@@ -74,6 +76,22 @@ def _checked(name, x):
     if x.size == 0 or x.ndim == 0:
         raise ValueError(f"{name}: expected images (samples, …), got an array of shape {x.shape}")
     return x
+
+
+def example():
+    """A network of Keras's that is shown noisy stripes and asked for clean ones: what does it repair?"""
+    rng = np.random.default_rng(0)
+    clean = np.float32(np.tile(rng.random((600, 1, 6)) < 0.5, (1, 6, 1)))  # six columns, black or white
+    noisy = add_noise(clean, 0.4, seed=1)
+    holed, missing = remove_block(clean, 3, seed=2)
+    repair = [keras.layers.Dense(32, "relu"), keras.layers.Dense(36, "sigmoid")]
+    model = keras.Sequential([keras.layers.Flatten(), *repair, keras.layers.Reshape((6, 6))])
+    model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
+    for name, spoiled in (("noise", noisy), ("block", holed)):
+        model.fit(spoiled[:500], clean[:500], epochs=5, verbose=0)
+        before, after = squared_error(clean[500:], spoiled[500:]), squared_error(clean[500:], model(spoiled[500:]))
+        print(f"{name}: squared error {before:.2f} before, {after:.2f} after repair")
+    print("pixels of a block:", int(missing[0].sum()))
 
 
 def lesson(
@@ -167,12 +185,8 @@ def _closed_forms(report, x_test, seed):
 def _figure(report, x_test, shown, deviation, block):
     rows = [x_test, *shown]
     names = ["clean", f"noise, σ = {deviation:g}", "repaired", f"{block} × {block} missing", "mean image", "filled in"]
-    tiles = np.stack([row[:12] for row in rows])  # (rows, 12, 28, 28)
     figure, ax = plots.subplots(figsize=(9, 4.8))
-    ax.imshow(tiles.transpose(0, 2, 1, 3).reshape(len(rows) * 28, 12 * 28), cmap="gray_r", vmin=0, vmax=1)
-    ax.grid(False)
-    ax.set_xticks([])
-    ax.set_yticks(14 + 28 * np.arange(len(rows)), names)
+    plots.tiles(np.stack([row[:12] for row in rows]), ax, names)  # (rows, 12, 28, 28)
     ax.set_title("What was spoiled, and what the network makes of it")
     report.figure(
         "spoiled and repaired digits",

@@ -9,10 +9,13 @@ Source: Kingma and Welling 2014, arXiv:1312.6114, appendix B; Bishop 2006, Patte
 section 10.1.2 (the two directions).
 """
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
+from kerasnotes.parts import whole
 
 SMOKE = {"samples": 2000, "pairs": 5}
 SECONDS = 4
@@ -31,8 +34,7 @@ def gaussian_kl(mean1, log_variance1, mean2, log_variance2):
     Raises:
         ValueError: If the shapes do not broadcast, or there is no dimension to sum over.
     """
-    parts = [tf.convert_to_tensor(part) for part in (mean1, log_variance1, mean2, log_variance2)]
-    mean1, log_variance1, mean2, log_variance2 = _same_shape(parts)
+    (mean1, log_variance1, mean2, log_variance2), _ = _parts(mean1, log_variance1, mean2, log_variance2)
     ratio = tf.exp(log_variance1 - log_variance2)  # a difference of logarithms does not overflow where σ₁²/σ₂² is fine
     distance = tf.square(mean1 - mean2) * tf.exp(-log_variance2)
     return 0.5 * tf.reduce_sum(ratio + distance - 1.0 - (log_variance1 - log_variance2), axis=-1)
@@ -52,9 +54,8 @@ def gaussian_kl_to_standard(mean, log_variance):
 
     Source: Kingma and Welling 2014, appendix B.
     """
-    mean = tf.convert_to_tensor(mean)
-    zeros = tf.zeros_like(mean)
-    return gaussian_kl(mean, log_variance, zeros, zeros)
+    zero = tf.zeros((), _parts(mean, log_variance)[0][0].dtype)
+    return gaussian_kl(mean, log_variance, zero, zero)
 
 
 def gaussian_log_density(x, mean, log_variance):
@@ -69,7 +70,7 @@ def monte_carlo_kl(mean1, log_variance1, mean2, log_variance2, samples, seed):
 
     Args:
         mean1, log_variance1, mean2, log_variance2: As in `gaussian_kl`.
-        samples: Number of draws for each row, at least 2.
+        samples: Number of draws for each row, at least 2. They are NumPy's, so that all sizes have to be known.
         seed: Seed of the draws.
 
     Returns:
@@ -78,25 +79,33 @@ def monte_carlo_kl(mean1, log_variance1, mean2, log_variance2, samples, seed):
     Raises:
         ValueError: As `gaussian_kl`, or if there are fewer than two samples.
     """
-    if not samples >= 2:
-        raise ValueError(f"samples: expected at least 2, got {samples!r}")
-    parts = [tf.convert_to_tensor(part) for part in (mean1, log_variance1, mean2, log_variance2)]
-    mean1, log_variance1, mean2, log_variance2 = _same_shape(parts)
-    noise = tf.constant(np.random.default_rng(seed).normal(size=(samples, *mean1.shape)), mean1.dtype)
+    (mean1, log_variance1, mean2, log_variance2), shape = _parts(mean1, log_variance1, mean2, log_variance2)
+    noise = tf.constant(np.random.default_rng(seed).normal(size=(whole("samples", samples, 2), *shape)), mean1.dtype)
     x = mean1 + tf.exp(log_variance1 / 2) * noise  # (samples, batch, dimensions)
     differences = gaussian_log_density(x, mean1, log_variance1) - gaussian_log_density(x, mean2, log_variance2)
     return tf.reduce_mean(differences, axis=0), tf.math.reduce_std(differences, axis=0) / np.sqrt(samples - 1)
 
 
-def _same_shape(parts):
-    shapes = [tuple(part.shape) for part in parts]
-    try:
-        shape = np.broadcast_shapes(*shapes)
-    except ValueError:
-        shape = ()
-    if len(shape) == 0 or shape[-1] == 0:
-        raise ValueError(f"mean, log_variance: expected (batch, dimensions), the same for all, got the shapes {shapes}")
-    return [tf.broadcast_to(part, shape) for part in parts]
+def _parts(*parts):
+    """Tensors of floats, and the shape to which they broadcast, None for a size that a `tf.function` does not know."""
+    parts = [tf.convert_to_tensor(part) for part in parts]
+    parts = [part if part.dtype.is_floating else tf.cast(part, tf.float32) for part in parts]
+    shape = functools.reduce(tf.broadcast_static_shape, [part.shape for part in parts])
+    if shape.rank == 0 or shape[-1] == 0:
+        raise ValueError(f"mean, log_variance: expected (batch, dimensions), got the shape {tuple(shape)}")
+    return parts, shape
+
+
+def example():
+    """The divergence of two Gaussians from the standard normal: written out as usual, by our function, by sampling."""
+    mean, log_variance = tf.constant([[1.0], [0.0]]), tf.math.log([[4.0], [1.0]])  # (batch, dimensions)
+    by_hand = -0.5 * tf.reduce_sum(1 + log_variance - tf.square(mean) - tf.exp(log_variance), axis=-1)
+    print("written out:  ", by_hand.numpy())
+    print("ours:         ", gaussian_kl_to_standard(mean, log_variance).numpy())
+    zeros = tf.zeros_like(mean)
+    estimate, error = monte_carlo_kl(mean, log_variance, zeros, zeros, samples=10000, seed=0)
+    print("by sampling:  ", estimate.numpy(), "±", error.numpy())
+    print("the other way:", gaussian_kl(zeros, zeros, mean, log_variance).numpy())
 
 
 def lesson(report, *, samples: int = 100000, pairs: int = 20, seed: int = 0):

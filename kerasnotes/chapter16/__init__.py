@@ -4,4 +4,4 @@ The whole course on one page: what every chapter checked, where the notes had to
 the calls that the course documents.
 """
 
-LESSONS = ("summary",)
+LESSONS = ("documented_calls", "summary")

@@ -1,72 +1,28 @@
-"""The whole course on one page: what was checked, what was corrected, and which of its calls still exist.
+"""The whole course on one page: what was checked, what holds, and what was corrected.
 
 What the reader should see: for every chapter, how many statements were checked and how many hold, in how many seconds;
-every correction to the course's notes; and, for each call that the course documented for TensorFlow 2.3, whether the
-installed TensorFlow and Keras still have it under that name. The lesson trains nothing. It reads the reports that
-earlier runs left, and says which commands make them where there are none.
+and every correction to the course's notes. The lesson trains nothing. It reads the reports that earlier runs left, and
+says which commands make them where there are none.
 
 Notes: chapter 16, "Summary" (总结).
-Source: https://www.tensorflow.org/api_docs/python and https://keras.io/api, asked through the installed packages.
+Source: the reports of this course's own lessons, `report.json`.
 """
 
 import dataclasses
-import importlib
-import inspect
 import json
+import tempfile
 from pathlib import Path
 
 from kerasnotes import plots
+from kerasnotes.chapter16.documented_calls import ApiRow as ApiRow
+from kerasnotes.chapter16.documented_calls import api_state as api_state
+from kerasnotes.chapter16.documented_calls import api_table as api_table
 
 SMOKE = {"directory": "no reports"}
-SECONDS = 2
+SECONDS = 1
 
 CHAPTERS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12")
 FIELDS = ("topic", "course", "correct", "shown_by")  # of a correction
-ROOTS = {"tf": "tensorflow", "layers": "keras.layers", "optimizers": "keras.optimizers", "model": "keras.Model"}
-DOCUMENTED = (  # what the course documents, arguments it names, the lesson that uses it, today's form where it differs
-    ("tf.sigmoid", "", "chapter02.activations", ""),
-    ("tf.nn.softmax", "", "chapter02.activations", ""),
-    ("tf.tanh", "", "chapter02.activations", ""),
-    ("tf.losses.MSE", "", "chapter02.losses", "tf.keras.losses.MSE"),
-    ("tf.keras.losses.mean_squared_error", "", "chapter02.losses", "tf.keras.losses.MSE"),
-    ("tf.losses.categorical_crossentropy", "", "chapter02.losses", "tf.keras.losses.CategoricalCrossentropy"),
-    ("tf.GradientTape", "persistent", "chapter03.gradients", ""),
-    ("tf.GradientTape.watch", "tensor", "chapter03.gradients", ""),
-    ("tf.GradientTape.gradient", "target sources", "chapter03.gradients", ""),
-    ("tf.math.pow", "", "chapter03.gradients", ""),
-    ("model.fit", "validation_split", "chapter05.cross_validation", ""),
-    (
-        "tf.keras.callbacks.EarlyStopping",
-        "monitor min_delta patience verbose mode baseline restore_best_weights",
-        "chapter05.early_stopping",
-        "",
-    ),
-    ("tf.nn.dropout", "rate", "chapter05.dropout", ""),
-    ("layers.Dropout", "rate", "chapter05.dropout", ""),
-    ("tf.keras.regularizers.L1", "", "chapter05.regularizers", ""),
-    ("tf.keras.regularizers.L2", "", "chapter05.regularizers", ""),
-    ("tf.keras.regularizers.L1L2", "", "chapter05.regularizers", ""),
-    ("layers.Dense", "kernel_initializer kernel_regularizer activity_regularizer", "chapter05.regularizers", ""),
-    ("optimizers.SGD", "momentum", "chapter05.momentum", ""),
-    ("optimizers.RMSprop", "momentum", "chapter05.momentum", ""),
-    ("optimizers.Optimizer.learning_rate", "", "chapter05.learning_rate_decay", ""),
-    ("tf.nn.conv2d", "input filters strides padding", "chapter06.convolution", ""),
-    ("layers.Conv2D", "", "chapter06.convolution", ""),
-    ("tf.nn.max_pool2d", "", "chapter06.pooling", ""),
-    ("layers.MaxPooling2D", "", "chapter06.pooling", ""),
-    ("layers.BatchNormalization", "", "chapter06.batch_norm", ""),
-    ("tf.concat", "", "chapter07.googlenet", ""),
-    ("tf.clip_by_value", "", "chapter08.clipping", ""),
-    ("tf.clip_by_norm", "", "chapter08.clipping", ""),
-    ("tf.clip_by_global_norm", "", "chapter08.clipping", ""),
-    ("layers.SimpleRNNCell", "", "chapter08.simple_rnn", ""),
-    ("layers.SimpleRNN", "", "chapter08.simple_rnn", ""),
-    ("layers.Embedding", "", "chapter08.sequences", ""),
-    ("layers.LSTMCell", "", "chapter09.lstm", ""),
-    ("layers.LSTM", "", "chapter09.lstm", ""),
-    ("layers.GRUCell", "", "chapter09.gru", ""),
-    ("layers.GRU", "", "chapter09.gru", ""),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,27 +72,6 @@ class CourseSummary:
         return {name: sum(getattr(each, name) for each in self.lessons) for name in ("passed", "failed", "skipped")}
 
 
-@dataclasses.dataclass(frozen=True)
-class ApiRow:
-    """A call as the course documents it, and what the installed packages have.
-
-    Args:
-        call: The documented name, such as `"tf.losses.MSE"`.
-        arguments: The arguments that the course names.
-        lesson: The lesson that uses it.
-        state: `"same name"`, `"renamed"` or `"gone"`.
-        today: The name that works today, or an empty text.
-        missing: Arguments that the installed version no longer takes.
-    """
-
-    call: str
-    arguments: tuple
-    lesson: str
-    state: str
-    today: str
-    missing: tuple
-
-
 def collect(directory):
     """Read the reports that runs left under a folder.
 
@@ -180,66 +115,33 @@ def _lesson_summary(found):
     )
 
 
-def api_state(call, arguments=(), today=""):
-    """Ask the installed TensorFlow and Keras for a name and its arguments.
-
-    Args:
-        call: Dotted name that begins with `tf`, `layers`, `optimizers` or `model`, as in the course.
-        arguments: Names of arguments that have to be accepted.
-        today: Another name, to be tried if the first one is not there.
-
-    Returns:
-        `(state, name, missing)`: the state as in `ApiRow`, the name that works, and the arguments it does not take.
-
-    Raises:
-        ValueError: If the name begins with something else.
-    """
-    for state, name in (("same name", call), ("renamed", today)):
-        found = _resolve(name) if name else None
-        if found is not None:
-            return state, name, tuple(each for each in arguments if not _takes(found, each))
-    return "gone", "", ()
-
-
-def api_table():
-    """Every call that the course documents, looked up in the installed packages.
-
-    Returns:
-        List of `ApiRow`, in the order of the course.
-    """
-    rows = []
-    for call, arguments, lesson, today in DOCUMENTED:
-        arguments = tuple(arguments.split())
-        state, name, missing = api_state(call, arguments, today)
-        rows.append(ApiRow(call, arguments, lesson, state, name, missing))
-    return rows
-
-
-def _resolve(name):
-    """The object of a dotted name, or None."""
-    first, *rest = name.split(".")
-    if first not in ROOTS:
-        raise ValueError(f"call: expected a name that begins with {', '.join(ROOTS)}, got {name!r}")
-    module, *attributes = ROOTS[first].split(".")
-    found = importlib.import_module(module)
-    for attribute in [*attributes, *rest]:
-        found = getattr(found, attribute, None)
-    return found
-
-
-def _takes(function, argument):
-    return argument in inspect.signature(function).parameters  # **kwargs would swallow any name: they do not count
+def example():
+    """A report as a run leaves it, and what the summary makes of it."""
+    report = {
+        "lesson": "chapter08.clipping",
+        "status": "passed",
+        "scale": "default",
+        "seed": 0,
+        "counts": {"passed": 12, "failed": 0, "skipped": 1},
+        "times": {"seconds": 9.5},
+        "records": [{"kind": "correction", "topic": "a remedy", "course": "…", "correct": "…", "shown_by": "…"}],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "chapter08" / "clipping" / "report.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(report), encoding="utf-8")
+        summary = collect(folder)
+    print(summary.counts, "in", list(summary.chapters))
+    print(len(summary.corrections), "correction:", summary.corrections[0]["topic"])
 
 
 def lesson(report, *, directory: str = "out"):
-    """Read the reports of earlier runs and ask the installed packages for the documented calls.
+    """Read the reports of earlier runs and add them up.
 
     Args:
         report: The report to write to.
         directory: Folder with the reports of earlier runs, as given to `--out` then (a folder).
     """
-    apis = api_table()
-    _apis(report, apis)
     summary = collect(directory)
     for line in summary.unreadable:
         report.note(f"Not a report: {line}")
@@ -249,21 +151,13 @@ def lesson(report, *, directory: str = "out"):
         report.note(f"No reports of chapters {', '.join(missing)} in {directory!r}. This makes them: {commands}")
     if summary.lessons:
         _course(report, summary)
-    report.figure("what was checked, and what became of the calls", *_figure(summary, apis))
+    total = sum(summary.counts.values())
+    report.check("every check is counted in one chapter", sum(map(_checks, summary.chapters.values())), total)
+    report.figure("what was checked", *_figure(summary))
 
 
-def _apis(report, apis):
-    report.table(
-        "calls that the course documents, in the installed TensorFlow and Keras",
-        ["call", "arguments named", "state", "today", "arguments gone", "used in"],
-        [[r.call, ", ".join(r.arguments), r.state, r.today, ", ".join(r.missing), r.lesson] for r in apis],
-    )
-    states = {row.call: row.state for row in apis}
-    alive = sum(state != "gone" for state in states.values())
-    report.check("documented calls that can still be made, by some name", got=alive, want=len(apis))
-    report.check("arguments that the course names and that are gone", got=sum(len(row.missing) for row in apis), want=0)
-    kept = [state for call, state in states.items() if ".losses." not in call]
-    report.check("outside the losses every name is the same", kept, ["same name"] * len(kept))
+def _checks(lessons):
+    return sum(each.passed + each.failed + each.skipped for each in lessons)
 
 
 def _course(report, summary):
@@ -291,31 +185,20 @@ def _course(report, summary):
     report.check("reports whose status contradicts their checks", len(wrong), 0)
 
 
-def _figure(summary, apis):
-    figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.4), width_ratios=(2, 1))
+def _figure(summary):
+    figure, ax = plots.subplots(figsize=(8, 4.4))
     names = list(summary.chapters)
     positions, bottom = range(len(names)), [0] * len(names)
     for status, color in (("passed", "C0"), ("failed", "C1"), ("skipped", "C3")):
         heights = [sum(getattr(each, status) for each in summary.chapters[name]) for name in names]
-        left.bar(positions, heights, bottom=bottom, color=color, label=status)
+        ax.bar(positions, heights, bottom=bottom, color=color, label=status)
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
-    left.set_xticks(positions, [name.removeprefix("chapter") for name in names])
-    left.set(xlabel="chapter", ylabel="checks")
+    ax.set_xticks(positions, [name.removeprefix("chapter") for name in names])
+    ax.set(xlabel="chapter", ylabel="checks")
     total = sum(summary.counts.values())
-    left.set_title(f"{total:,} checks in {len(summary.lessons)} lessons" if total else "no reports yet")
+    ax.set_title(f"{total:,} checks in {len(summary.lessons)} lessons" if total else "no reports yet")
     if total:
-        left.legend()
+        ax.legend()
     else:
-        left.set_axis_off()
-    states = ("same name", "renamed", "gone")
-    numbers = [sum(row.state == state for row in apis) for state in states]
-    right.bar(states, numbers, color=["C0", "C2", "C1"])
-    for x, number in enumerate(numbers):
-        right.text(x, number, str(number), ha="center", va="bottom")
-    right.set(ylabel="calls that the course documents")
-    right.set_title("Most names have outlived\nfive years")
-    alt = f"Left: {total} checks by chapter and result. Right: of {len(apis)} documented calls, " + ", ".join(
-        f"{number} are {state}" if state != "same name" else f"{number} have the same name"
-        for state, number in zip(states, numbers, strict=True)
-    )
-    return figure, alt + "."
+        ax.set_axis_off()
+    return figure, f"Bars: {total} checks by chapter and result."
