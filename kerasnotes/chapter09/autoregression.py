@@ -18,7 +18,7 @@ from kerasnotes import data, plots
 from kerasnotes.parts import shape, whole
 
 SMOKE = {"orders": (1, 2), "ahead": 2}
-SECONDS = 2
+SECONDS = 3
 
 
 def windows(series, size):
