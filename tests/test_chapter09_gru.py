@@ -84,11 +84,43 @@ def test_other_errors():
         gru_step(x[:, 0], h, w, u, b, reset_after=True)
     with pytest.raises(ValueError, match="update_gate: expected one of keras, course, got 'mine'"):
         gru_step(x[:, 0], h, w, u, b, update_gate="mine")
-    with pytest.raises(ValueError, match="steps > 0"):
+    with pytest.raises(ValueError, match="x: expected a known number of steps, at least one"):
         gru(x[:, :0], w, u, b)
-    with pytest.raises(ValueError, match=r"x: expected the shape \(batch, steps, inputs\)"):
+    with pytest.raises(ValueError, match="x: expected the shape"):
         gru(x[:, 0], w, u, b)
     with pytest.raises(ValueError, match=r"mask: expected the shape \(3, 4\)"):
         gru(x, w, u, b, mask=tf.ones((3, 5), tf.bool))
-    with pytest.raises(ValueError, match=r"initial_state: expected the shape \(3, 3\), got \(2, 3\)"):
-        gru(x, w, u, b, h[:2])
+    for state in (h[:2], h[:1]):  # one row would be used for the whole batch
+        with pytest.raises(ValueError, match=r"h, the state: expected the shape \(3, 3\)"):
+            gru(x, w, u, b, state)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("reset_after", [False, True])
+def test_the_batch_may_be_unknown_when_traced(reset_after, jit_compile):
+    x, w, u, b, h = problem(3, reset_after)
+    mask = tf.constant([[True] * 4, [True, True, False, False], [False, True, True, True]])
+    unknown = [tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in (x, h, mask)]
+
+    @tf.function(input_signature=unknown, jit_compile=jit_compile)
+    def run(x, h, mask):
+        return gru(x, w, u, b, reset_after=reset_after), gru(x, w, u, b, h, mask, reset_after=reset_after)
+
+    layer = keras.layers.GRU(3, return_sequences=True, return_state=True, reset_after=reset_after)
+    layer.build(x.shape)
+    layer.set_weights([w, u, b])
+    want = layer(x), layer(x, initial_state=h, mask=mask)
+    for ours, theirs in zip(tf.nest.flatten(run(x, h, mask)), tf.nest.flatten(want), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert run(x[:1], h[:1], mask[:1])[0][0].shape == (1, 4, 3)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 5e-3), ("float64", 1e-12)])
+def test_other_precisions(dtype, tolerance):
+    x, w, u, b, h = [tf.cast(each, dtype) for each in problem(4, reset_after=True)]
+    layer = keras.layers.GRU(3, return_sequences=True, return_state=True, dtype=dtype)
+    layer.build(x.shape)
+    layer.set_weights([w, u, b])
+    for ours, theirs in zip(gru(x, w, u, b, h, reset_after=True), layer(x, initial_state=h), strict=True):
+        assert ours.dtype == theirs.dtype == dtype
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)

@@ -1,4 +1,4 @@
-"""The LSTM cell against Keras over random shapes, with masks and states, and its gates at their limits."""
+"""The LSTM cell against Keras over random shapes, with masks and states, in compiled code and half precision."""
 
 import keras
 import numpy as np
@@ -66,37 +66,6 @@ def test_a_step_by_hand():
     assert float(h[0, 0]) == pytest.approx(0.5 * np.tanh(1.3))
 
 
-@settings(max_examples=10)
-@given(SIZES, SIZES, SIZES, SEEDS)
-def test_peepholes_equal_tensorflow(batch, inputs, units, seed):
-    x, w, u, b, h, c = problem(seed, batch, 1, inputs, units)
-    peepholes = tf.constant(np.random.default_rng((seed, 2)).normal(size=(3, units)), tf.float32)
-    ours = peephole_lstm_step(x[:, 0], h, c, w, u, b, peepholes)
-
-    def columns(packed):
-        i, f, g, o = tf.split(packed, 4, axis=-1)
-        return tf.concat([i, g, f, o], axis=-1)
-
-    block = tf.raw_ops.LSTMBlockCell(
-        x=x[:, 0], cs_prev=c, h_prev=h, w=tf.concat([columns(w), columns(u)], 0), wci=peepholes[0], wcf=peepholes[1],
-        wco=peepholes[2], b=columns(b), forget_bias=0.0, cell_clip=-1.0, use_peephole=True,
-    )  # fmt: skip
-    assert_close(ours[:2], (block.h, block.cs))
-    full = peephole_lstm_step(x[:, 0], h, c, w, u, b, tf.linalg.diag(peepholes), peephole="full")
-    assert_close(full, ours)
-
-
-def test_full_peepholes_mix_units():
-    x, w, u, b, h, c = problem(0)
-    swap = tf.constant(np.tile(np.roll(np.eye(3), 1, axis=1), (3, 1, 1)), tf.float32)  # unit k is seen by unit k + 1
-    h_new, c_new, gates = peephole_lstm_step(x[:, 0], h, c, w, u, b, swap, peephole="full")
-    seen = tf.roll(c, 1, axis=1)
-    z_f = (x[:, 0] @ w + h @ u + b)[:, 3:6]
-    assert_close(gates["forget"], tf.sigmoid(z_f + seen))
-    z_o = (x[:, 0] @ w + h @ u + b)[:, 9:]
-    assert_close(h_new, tf.sigmoid(z_o + tf.roll(c_new, 1, axis=1)) * tf.tanh(c_new))
-
-
 def test_the_cell_in_a_keras_layer():
     x, w, u, b, h, c = problem(1)
     ours = keras.layers.RNN(LSTMCell(3), return_sequences=True, return_state=True)
@@ -130,19 +99,75 @@ def test_shapes_that_do_not_fit(number, name):
         peephole_lstm_step(x[:, 0], h, c, w, u, b, tf.zeros((3, 3)))
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_batch_may_be_unknown_when_traced(jit_compile):
+    x, w, u, b, h, c = problem(3)
+    mask = tf.constant([[True] * 4, [True, True, False, False], [False, True, True, True]])
+    unknown = [tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in (x, h, c, mask)]
+
+    @tf.function(input_signature=unknown, jit_compile=jit_compile)
+    def run(x, h, c, mask):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            plain, started = lstm(x, w, u, b), lstm(x, w, u, b, (h, c), mask)
+            total = tf.reduce_sum(started[0]) + tf.reduce_sum(plain[0])
+        return plain, started, tape.gradient(total, x)
+
+    layer = keras.layers.LSTM(3, return_sequences=True, return_state=True)
+    layer.build(x.shape)
+    layer.set_weights([w, u, b])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        plain, started = layer(x), layer(x, initial_state=[h, c], mask=mask)
+        total = tf.reduce_sum(started[0]) + tf.reduce_sum(plain[0])
+    assert_close(run(x, h, c, mask), (plain, started, tape.gradient(total, x)))
+    assert run(x[:1], h[:1], c[:1], mask[:1])[0][0].shape == (1, 4, 3)
+    if not jit_compile:
+        assert run(x[:0], h[:0], c[:0], mask[:0])[0][0].shape == (0, 4, 3)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 5e-3), ("float64", 1e-12)])
+def test_other_precisions(dtype, tolerance):
+    x, w, u, b, h, c = [tf.cast(each, dtype) for each in problem(4)]
+    layer = keras.layers.LSTM(3, return_sequences=True, return_state=True, dtype=dtype)
+    layer.build(x.shape)
+    layer.set_weights([w, u, b])
+    outputs, states = lstm(x, w, u, b, (h, c))
+    for ours, theirs in zip([outputs, *states], layer(x, initial_state=[h, c]), strict=True):
+        assert ours.dtype == theirs.dtype == dtype
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+def test_a_mask_may_be_a_list_or_numbers():
+    x, w, u, b, _, _ = problem(5)
+    mask = [[1, 1, 0, 0], [1, 1, 1, 1], [0, 1, 0, 1]]
+    assert_close(lstm(x, w, u, b, mask=mask), lstm(x, w, u, b, mask=tf.constant(mask) > 0))
+
+
+def test_the_cell_can_be_copied_and_mixed_precision_kept():
+    layer = keras.layers.Bidirectional(keras.layers.RNN(LSTMCell(3, seed=1)))
+    assert layer(tf.ones((2, 4, 5))).shape == (2, 6)
+    copy = LSTMCell.from_config(LSTMCell(4, seed=2, name="memory").get_config())
+    assert (copy.units, copy.seed, copy.name) == (4, 2, "memory")
+
+
 def test_other_errors():
     x, w, u, b, h, c = problem(0)
-    with pytest.raises(ValueError, match=r"x: expected the shape \(batch, steps, inputs\)"):
+    with pytest.raises(ValueError, match="x: expected the shape"):
         lstm(x[:, 0], w, u, b)
-    with pytest.raises(ValueError, match="steps > 0"):
+    with pytest.raises(ValueError, match="x: expected a known number of steps, at least one"):
         lstm(x[:, :0], w, u, b)
+    with pytest.raises(ValueError, match="x: expected a known number of steps, at least one"):
+        tf.function(lambda x: lstm(x, w, u, b)[0]).get_concrete_function(tf.TensorSpec((None, None, 2)))
     with pytest.raises(ValueError, match=r"mask: expected the shape \(3, 4\)"):
         lstm(x, w, u, b, mask=tf.ones((3, 5), tf.bool))
-    with pytest.raises(ValueError, match="initial_state: expected two tensors"):
-        lstm(x, w, u, b, (h[:2], c[:2]))
+    for states in ((h[:2], c[:2]), (h[:1], c[:1]), (h, c[:1])):  # one row would be used for the whole batch
+        with pytest.raises(ValueError, match=r"a state: expected the shape \(3, 3\)"):
+            lstm(x, w, u, b, states)
     with pytest.raises(ValueError, match="peephole: expected 'diagonal' or 'full', got 'round'"):
         peephole_lstm_step(x[:, 0], h, c, w, u, b, tf.zeros((3, 3)), peephole="round")
-    with pytest.raises(ValueError, match=r"peepholes: expected the shape \(3, 3, 3\) for full"):
+    with pytest.raises(ValueError, match=r"peepholes: expected the shape \(3, 3, 3\)"):
         peephole_lstm_step(x[:, 0], h, c, w, u, b, tf.zeros((3, 3)), peephole="full")
-    with pytest.raises(ValueError, match="units: expected at least 1, got 0"):
-        LSTMCell(0)
+    for units in (0, 2.5, True):
+        with pytest.raises(ValueError, match="units: expected a whole number of at least 1"):
+            LSTMCell(units)

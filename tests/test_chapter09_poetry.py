@@ -109,7 +109,7 @@ def test_errors(model):
         compose(model, "春江花月夜", characters_per_line=5)
     with pytest.raises(ValueError, match="first_characters: expected characters of the vocabulary, got '龙'"):
         compose(model, "龙", characters_per_line=5)
-    with pytest.raises(ValueError, match="units: expected a positive whole number, got 0"):
+    with pytest.raises(ValueError, match="units: expected a whole number of at least 1, got 0"):
         PoemModel(model.vocabulary, units=0)
     with pytest.raises(ValueError, match="poems, shares: expected poems"):
         split_by_kinship([], (1.0,))

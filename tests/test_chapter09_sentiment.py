@@ -72,12 +72,12 @@ def test_near_duplicates():
 def test_errors():
     with pytest.raises(ValueError, match=r"cell: expected one of bag_of_words, .*, got 'transformer'"):
         build_classifier("transformer", 10)
-    with pytest.raises(ValueError, match="vocabulary_size: expected a positive whole number, got 0"):
+    with pytest.raises(ValueError, match="vocabulary_size: expected a whole number of at least 1, got 0"):
         build_classifier("lstm", 0)
-    with pytest.raises(ValueError, match="units: expected a positive whole number, got -1"):
+    with pytest.raises(ValueError, match="units: expected a whole number of at least 1, got -1"):
         build_classifier("lstm", 10, -1)
     for bad in (0, 1.1):
-        with pytest.raises(ValueError, match="threshold: expected a number above 0 and at most 1"):
+        with pytest.raises(ValueError, match="threshold: expected a number above 0 to 1"):
             near_duplicates([["a"]], bad)
 
 

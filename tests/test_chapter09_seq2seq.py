@@ -1,180 +1,9 @@
-"""Encoder and decoder against Keras's layers and against themselves step by step; BLEU by hand; the split's promise."""
+"""The ways between words that reversing shortens, and the names that this lesson takes from earlier ones."""
 
-import math
-
-import keras
-import numpy as np
 import pytest
-import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from kerasnotes.chapter09.seq2seq import (
-    CONTEXTS,
-    Decoder,
-    Encoder,
-    Seq2Seq,
-    alignment_lags,
-    bare,
-    bleu,
-    greedy_decode,
-    likeliest,
-    split_pairs,
-)
-
-START, END = 2, 3
-
-
-def words(text):
-    return text.split()
-
-
-def build(context, vocabulary=9, units=5, seed=0):
-    model = Seq2Seq(Encoder(vocabulary + 2, units, seed=seed), Decoder(vocabulary, units, context, seed=seed + 7))
-    rng = np.random.default_rng(seed)
-    model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])  # far from uniform logits
-    return model
-
-
-def sentences(rng, batch, steps, size):
-    """Ids from 1 with zeros behind the last word; the first row has the full length, the second one word."""
-    lengths = np.concatenate([[steps, 1], rng.integers(1, steps + 1, size=batch - 2)])
-    return np.where(np.arange(steps) < lengths[:, None], rng.integers(1, size, size=(batch, steps)), 0).astype(np.int32)
-
-
-@pytest.mark.parametrize("context", CONTEXTS)
-@settings(max_examples=4)
-@given(st.integers(2, 3), st.integers(2, 5), st.integers(2, 4), st.integers(0, 2**20))
-def test_a_step_at_a_time_and_padding_change_nothing(context, batch, source_steps, target_steps, seed):
-    rng = np.random.default_rng(seed)
-    model = build(context, seed=seed)
-    source, target = sentences(rng, batch, source_steps, 11), sentences(rng, batch, target_steps, 9)
-    forced = model((source, target)).numpy()
-    assert forced.shape == (batch, target_steps, 9)
-    encoded, state, single = model.encoder(source), None, []
-    for t in range(target_steps):
-        logits, state = model.decoder(target[:, t : t + 1], encoded, state)
-        single.append(logits.numpy()[:, 0])
-    real = target != 0
-    np.testing.assert_allclose(np.stack(single, axis=1)[real], forced[real], atol=1e-5)
-    longer = model((np.pad(source, ((0, 0), (0, 3))), np.pad(target, ((0, 0), (0, 2))))).numpy()
-    np.testing.assert_allclose(longer[:, :target_steps][real], forced[real], atol=1e-5)
-    for row in range(batch):
-        alone = model.encoder(source[row : row + 1, : np.count_nonzero(source[row])])
-        np.testing.assert_allclose([part[row] for part in encoded], [part[0] for part in alone], atol=1e-5)
-        last = model.decoder(target[row : row + 1, : np.count_nonzero(target[row])], alone)[1]
-        np.testing.assert_allclose([part[row] for part in state], [part[0] for part in last], atol=1e-5)
-
-
-@pytest.mark.parametrize("context", CONTEXTS)
-def test_equal_to_the_layers_of_keras(context):
-    rng = np.random.default_rng(1)
-    model = build(context)
-    source, target = sentences(rng, 4, 6, 11), sentences(rng, 4, 5, 9)
-    table, *lstm = model.encoder.get_weights()
-    layer = keras.layers.LSTM(5, return_state=True)
-    layer.build((None, None, table.shape[1]))
-    layer.set_weights(lstm)
-    _, h, c = layer(table[source], mask=source != 0)
-    table, *weights = model.decoder.get_weights()
-    x = table[target]
-    if context == "every_step":
-        x = np.concatenate([x, np.broadcast_to(h.numpy()[:, None], (*target.shape, 5))], axis=-1)
-    layer = keras.layers.LSTM(5, return_sequences=True)
-    layer.build((None, None, x.shape[-1]))
-    layer.set_weights(weights[:3])
-    states = layer(x, mask=target != 0, initial_state=[h, c] if context == "initial_state" else None)
-    np.testing.assert_allclose(model((source, target)), states @ weights[3] + weights[4], atol=1e-5)
-
-
-@pytest.mark.parametrize("context", CONTEXTS)
-@settings(max_examples=4)
-@given(st.integers(2, 4), st.integers(2, 6), st.integers(0, 2**20))
-def test_greedy_decoding_writes_what_teacher_forcing_on_it_predicts(context, batch, max_length, seed):
-    rng = np.random.default_rng(seed)
-    model = build(context, seed=seed)
-    model.decoder.head.bias.assign_add(2 * np.eye(9)[END])  # so that some sentences end early
-    source = sentences(rng, batch, 4, 11)
-    ids = greedy_decode(model, source, START, END, max_length)
-    assert ids.shape == (batch, max_length)
-    assert ids.dtype == np.int32
-    read = np.concatenate([np.full((batch, 1), START), ids[:, :-1]], axis=1).astype(np.int32)
-    predicted = likeliest(model((source, read)))
-    for row, wanted in zip(ids, predicted, strict=True):
-        stop = np.argmax(row == END) + 1 if END in row else max_length
-        assert np.array_equal(row[:stop], wanted[:stop])
-        assert not row[stop:].any()
-        assert row[:stop].all()
-
-
-def test_the_likeliest_word_is_never_padding():
-    assert likeliest(np.array([[9.0, 1.0, 2.0, 0.0], [5.0, -1.0, -3.0, -2.0]])).tolist() == [2, 1]
-
-
-def test_a_seed_gives_the_weights_and_the_layers_have_their_own():
-    one, same, other = (Decoder(9, 4, seed=seed).get_weights() for seed in (1, 1, 2))
-    assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
-    assert not np.array_equal(one[0], other[0])
-
-
-def test_published_examples_of_bleu():
-    """Papineni et al. 2002, examples 1 to 3."""
-    texts = (
-        "it is a guide to action that ensures that the military will forever heed party commands",
-        "it is the guiding principle which guarantees the military forces always being under the command of the party",
-        "it is the practical guide for the army always to heed the directions of the party",
-    )
-    references = [[words(text) for text in texts]]
-    good = words("it is a guide to action which ensures that the military always obeys the commands of the party")
-    bad = words("it is to insure the troops forever hearing the activity guidebook that party direct")
-    assert bleu(references, [good], 1) == pytest.approx(17 / 18)
-    assert bleu(references, [good], 2) == pytest.approx(math.sqrt(17 / 18 * 10 / 17))
-    brevity = math.exp(1 - 16 / 14)  # 14 words against references of 16, 18 and 16
-    assert bleu(references, [bad], 1) == pytest.approx(8 / 14 * brevity)
-    assert bleu(references, [bad], 2) == pytest.approx(math.sqrt(8 / 14 / 13) * brevity)
-    cat = [[words("the cat is on the mat"), words("there is a cat on the mat")]]
-    assert bleu(cat, [words("the the the the the the the")], 1) == pytest.approx(2 / 7)
-    assert bleu(cat, [words("the the the the the the the")], 2) == 0.0
-
-
-def test_bleu_counts_over_the_whole_corpus():
-    references = [[words("a b c d")], [words("e f g h i j")]]
-    assert bleu(references, [words("a b c d"), words("e f g h i j")]) == pytest.approx(1.0)
-    right, total = [6, 4, 2, 1], [8, 6, 4, 2]  # all of the first; e f of the second, then two words that are not there
-    score = math.prod(r / t for r, t in zip(right, total, strict=True)) ** 0.25 * math.exp(1 - 10 / 8)
-    assert bleu(references, [words("a b c d"), words("e f x y")]) == pytest.approx(score)
-    assert bleu(references, [[], []]) == 0.0
-    assert bleu([[words("a")]], [words("a a")], 1) == pytest.approx(0.5)  # longer: no brevity penalty
-
-
-@settings(max_examples=30)
-@given(st.lists(st.tuples(st.integers(0, 25), st.integers(0, 25)), min_size=1, max_size=60), st.integers(0, 1000))
-def test_no_sentence_stands_in_two_parts(numbers, seed):
-    pairs = [
-        (f"Source {a}" + "." * (n % 3), f"CIBLE {b}" if n % 2 else f"cible {b} !") for n, (a, b) in enumerate(numbers)
-    ]
-    parts = split_pairs(pairs, (0.6, 0.4), seed)
-    assert parts == split_pairs(pairs, (0.6, 0.4), seed)
-    for side in (0, 1):
-        first, second = ({bare(pair[side]) for pair in part} for part in parts)
-        assert not first & second
-    kept = [tuple(map(bare, pair)) for part in parts for pair in part]
-    assert len(kept) == len(set(kept))
-    assert set(kept) == {tuple(map(bare, pair)) for pair in pairs}
-
-
-def test_kin_of_kin_stay_together_and_the_rest_is_shared_out():
-    chain = [("a", "1"), ("a", "2"), ("b", "2"), ("b", "3"), ("c", "3")]
-    others = [(f"s{n}", f"t{n}") for n in range(95)]
-    for seed in range(5):
-        parts = split_pairs(chain + others, (0.5, 0.5), seed)
-        assert sorted(sum(pair in part for pair in chain) for part in parts) == [0, 5]
-        assert all(45 <= len(part) <= 55 for part in parts)
-
-
-def test_bare():
-    assert bare("Save  As...") == bare("save as") == "save as"
-    assert bare("...") == "..."
+from kerasnotes.chapter09 import bleu, encoder_decoder, seq2seq
+from kerasnotes.chapter09.seq2seq import alignment_lags
 
 
 def test_reversing_shortens_some_ways_and_not_the_mean():
@@ -182,41 +11,16 @@ def test_reversing_shortens_some_ways_and_not_the_mean():
     assert alignment_lags(4, reverse=True).tolist() == [1, 3, 5, 7]
 
 
+@pytest.mark.parametrize("home", [bleu, encoder_decoder], ids=["bleu", "encoder_decoder"])
+def test_names_that_moved_are_still_here(home):
+    names = {
+        bleu: ("bare", "bleu", "split_pairs"),
+        encoder_decoder: ("CONTEXTS", "Decoder", "Encoder", "Seq2Seq", "greedy_decode", "likeliest"),
+    }[home]
+    for name in names:
+        assert getattr(seq2seq, name) is getattr(home, name)
+
+
 def test_errors():
-    ids = np.ones((2, 3), np.int32)
-    model = build("initial_state")
-    with pytest.raises(ValueError, match="vocabulary_size: expected at least 2, got 1"):
-        Encoder(1, 3)
-    with pytest.raises(ValueError, match="units: expected at least 1, got 0"):
-        Decoder(5, 0)
-    with pytest.raises(ValueError, match="embedding_size: expected at least 1, got 0"):
-        Encoder(5, 3, embedding_size=0)
-    with pytest.raises(ValueError, match="context: expected one of initial_state, every_step, got 'never'"):
-        Decoder(5, 3, "never")
-    with pytest.raises(ValueError, match="context_size: expected 3 as units, for a first state, got 4"):
-        Decoder(5, 3, context_size=4)
-    with pytest.raises(ValueError, match="encoder, decoder: expected a context of 4 units, got 3"):
-        Seq2Seq(Encoder(5, 3), Decoder(5, 4))
-    assert Seq2Seq(Encoder(5, 3), Decoder(5, 4, "every_step", context_size=3))((ids, ids)).shape == (2, 3, 5)
-    for bad in (ids[0], ids[:, :0]):
-        with pytest.raises(ValueError, match="source: expected ids of the shape"):
-            model.encoder.call(bad)
-    with pytest.raises(ValueError, match="tokens: expected whole numbers, got float32"):
-        model.decoder.call(ids.astype(np.float32), (tf.zeros((2, 5)),) * 2)
-    with pytest.raises(ValueError, match="context: expected two tensors"):
-        model.decoder.call(ids, (tf.zeros((2, 4)),) * 2)
-    with pytest.raises(ValueError, match="max_length: expected a positive whole number, got 0"):
-        greedy_decode(model, ids, START, END, 0)
-    for name, marks in (("start", (0, END)), ("end", (START, 9))):
-        with pytest.raises(ValueError, match=f"{name}: expected an id from 1 to 8"):
-            greedy_decode(model, ids, *marks, 3)
-    for references, candidates in (([], []), ([[["a"]]], []), ([[]], [["a"]])):
-        with pytest.raises(ValueError, match="references, candidates: expected equally many"):
-            bleu(references, candidates)
-    with pytest.raises(ValueError, match="max_order: expected a positive whole number, got 0"):
-        bleu([[["a"]]], [["a"]], 0)
-    for pairs, shares in (([], (1.0,)), ([("a", "b")], (0.5, 0.4)), ([("a", "b")], (1.5, -0.5)), ([("a", "b")], ())):
-        with pytest.raises(ValueError, match="pairs, shares: expected pairs, and positive shares"):
-            split_pairs(pairs, shares)
-    with pytest.raises(ValueError, match="length: expected a positive whole number, got 0"):
+    with pytest.raises(ValueError, match="length: expected a whole number of at least 1, got 0"):
         alignment_lags(0)

@@ -4,4 +4,7 @@ Gates that decide what is kept, written and read: how they carry a gradient over
 reviews, Tang quatrains, sunspots and translations.
 """
 
-LESSONS = ("lstm", "lstm_gradient", "gru", "long_memory", "sentiment", "poetry", "forecasting", "seq2seq")
+LESSONS = (
+    "lstm", "peepholes", "gates", "backward_pass", "lstm_gradient", "gru", "memory_tasks", "long_memory", "sentiment",
+    "poetry", "autoregression", "forecasting", "bleu", "encoder_decoder", "seq2seq",
+)  # fmt: skip

@@ -10,7 +10,6 @@ Source: Yule 1927, On a method of investigating periodicities in disturbed serie
 sunspot numbers (autoregression); Cho et al. 2014, arXiv:1406.1078 (GRU); data of SIDC, Royal Observatory of Belgium.
 """
 
-import math
 import time
 from typing import NamedTuple
 
@@ -18,99 +17,18 @@ import keras
 import numpy as np
 
 from kerasnotes import data, plots, training
+from kerasnotes.chapter09.autoregression import (
+    autoregression,
+    autoregressive_forecast,
+    forecast_ahead,
+    root_mean_square,
+    windows,
+)
+from kerasnotes.parts import whole
 
 SMOKE = {"size": 12, "order": 3, "units": 2, "epochs": 1, "seeds": 1, "ahead": 2, "batch_size": 512}
 FULL = {"seeds": 10}
 SECONDS = 24
-
-
-def windows(series, size):
-    """All stretches of `size` numbers, and the number that follows each.
-
-    Args:
-        series: Numbers in the order of time (n,).
-        size: Numbers of a stretch, from 1 to n − 1.
-
-    Returns:
-        `(x, y)`: arrays (n − size, size) and (n − size,); row i of x is series[i : i + size], and y[i] what comes next.
-
-    Raises:
-        ValueError: If the series has another rank or numbers that are not finite, or if `size` does not fit.
-    """
-    series = np.asarray(series)
-    if series.ndim != 1 or not np.all(np.isfinite(series)):
-        raise ValueError(f"series: expected finite numbers of shape (n,), got {series!r}")
-    if not (isinstance(size, (int, np.integer)) and 1 <= size < len(series)):
-        raise ValueError(f"size: expected a whole number from 1 to {len(series) - 1}, got {size!r}")
-    return np.lib.stride_tricks.sliding_window_view(series[:-1], size), series[size:]
-
-
-def autoregression(series, order):
-    """Least squares for y_t = a_0 + a_1 y_(t−1) + … + a_order y_(t−order).
-
-    Args:
-        series: Numbers in the order of time (n,).
-        order: Number of earlier values, from 1; at least 2 order + 1 numbers are needed.
-
-    Returns:
-        Array (order + 1,): a_0, the constant, then a_1 of the last value, a_2 of the one before, and so on.
-
-    Raises:
-        ValueError: If the series is too short, or as in `windows`.
-    """
-    x, y = windows(series, order)
-    if len(x) < order + 1:
-        raise ValueError(f"series: expected at least {2 * order + 1} numbers for order {order}, got {len(series)}")
-    inputs = np.concatenate([np.ones((len(x), 1)), x[:, ::-1]], axis=1)  # (n − order, order + 1), last value first
-    return np.linalg.lstsq(inputs, y, rcond=None)[0]
-
-
-def autoregressive_forecast(x, coefficients):
-    """The next value by an autoregression.
-
-    Args:
-        x: Stretches (n, size) in the order of time; size at least the order.
-        coefficients: What `autoregression` returned (order + 1,).
-
-    Returns:
-        Array (n,).
-
-    Raises:
-        ValueError: If the stretches are shorter than the order.
-    """
-    x, coefficients = np.asarray(x), np.asarray(coefficients)
-    order = len(coefficients) - 1
-    if x.ndim != 2 or x.shape[1] < order:
-        raise ValueError(f"x: expected the shape (n, size) with size at least {order}, got {x.shape}")
-    return coefficients[0] + x[:, ::-1][:, :order] @ coefficients[1:]
-
-
-def forecast_ahead(forecast, x, steps):
-    """Forecast several steps, each from what was known at the start and the method's own forecasts since.
-
-    Args:
-        forecast: Function from stretches (n, size) to the next values (n,).
-        x: Stretches (n, size) that end at the last known value.
-        steps: Steps ahead, at least 1.
-
-    Returns:
-        Array (n, steps).
-
-    Raises:
-        ValueError: If `steps` is too small, or `x` or a forecast has another shape.
-    """
-    x = np.asarray(x)
-    if x.ndim != 2:
-        raise ValueError(f"x: expected the shape (n, size), got {x.shape}")
-    if not (isinstance(steps, (int, np.integer)) and steps >= 1):
-        raise ValueError(f"steps: expected a whole number of at least 1, got {steps!r}")
-    made = []
-    for _ in range(steps):
-        made.append(np.asarray(forecast(x)))
-        if made[-1].shape != (len(x),):
-            raise ValueError(f"forecast: expected results of shape ({len(x)},), got {made[-1].shape}")
-        x = np.concatenate([x[:, 1:], made[-1][:, None]], axis=1)
-    return np.stack(made, axis=1)
 
 
 def build_forecaster(size, units=32, seed=0):
@@ -127,9 +45,7 @@ def build_forecaster(size, units=32, seed=0):
     Raises:
         ValueError: If `size` or `units` is too small.
     """
-    for name, value in (("size", size), ("units", units)):
-        if not (isinstance(value, (int, np.integer)) and value >= 1):
-            raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
+    size, units = whole("size", size), whole("units", units)
     seeds = keras.random.SeedGenerator(seed)
     inputs = keras.Input((size,))
     state = keras.layers.GRU(
@@ -141,9 +57,22 @@ def build_forecaster(size, units=32, seed=0):
     return keras.Model(inputs, inputs[:, -1:] + change)
 
 
-def root_mean_square(errors, axis=None):
-    """√ of the mean of the squares, in the unit of the errors."""
-    return np.sqrt(np.mean(np.square(errors), axis=axis))
+def example():
+    """Train the network for a moment on a noisy wave, and set its forecasts beside the last value's."""
+    rng = np.random.default_rng(0)
+    series = np.sin(np.arange(400) / 5) + 0.1 * rng.normal(size=400)
+    x, y = windows(np.float32(series), size=20)  # (380, 20) and (380,)
+    model = build_forecaster(20, units=16, seed=1)
+    model.compile(keras.optimizers.Adam(0.01), "mean_squared_error")
+    model.fit(x[:280], y[:280], batch_size=40, epochs=10, validation_data=(x[280:300], y[280:300]), verbose=0)
+    errors = {
+        "network": model.predict(x[300:], verbose=0)[:, 0] - y[300:],
+        "last value": x[300:, -1] - y[300:],
+        "autoregression": autoregressive_forecast(x[300:], autoregression(series[:300], 10)) - y[300:],
+    }
+    for name, error in errors.items():
+        print(f"{name:15} root mean square error {root_mean_square(error):.3f} (the noise has 0.100)")
+    print("ten steps ahead:", forecast_ahead(lambda x: model(x).numpy()[:, 0], x[300:301], 10)[0].round(2))
 
 
 def lesson(
@@ -181,7 +110,6 @@ def lesson(
     """
     if order > size:
         raise ValueError(f"order: expected at most size = {size}, got {order!r}")
-    _cosine(report)
     years, series = data.sunspots()
     borders = np.searchsorted(years, (validation_from, test_from))
 
@@ -203,11 +131,7 @@ def lesson(
         f"autoregression, order {order}": [lambda x: autoregressive_forecast(x, coefficients)],
         f"GRU, {units} units": [gru.forecast for gru in fitted],
     }
-    changed = series.copy()
-    middle = (borders[1] + len(series)) // 2
-    changed[borders[1] : middle] += 10.0
-    changed[middle:] = changed[middle:][::-1] + 50.0
-    _no_look_ahead(report, series, changed, borders[1], size, (fitted[0], coefficients), (fit_gru, fit_linear), seed)
+    _no_look_ahead(report, series, borders[1], size, (fitted[0], coefficients), (fit_gru, fit_linear), seed)
     report.table("training of the GRU", ["seed", "epochs", "seconds"], rows)
     _compare(report, years, series, borders[1], size, ahead, methods)
 
@@ -223,6 +147,7 @@ def _gru_trainer(report, borders, size, units, learning_rate, batch_size, epochs
         scale = series[:early].mean(), series[:early].std()  # of the training part only
         scaled = np.float32((series[:late] - scale[0]) / scale[1])
         restart(build_forecaster(size, units, seed).get_weights())
+        # Learn until the validation part is no better, and take its best epoch.
         stop = keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)
         history = training.fit(
             model, *windows(scaled[:early], size), batch_size=batch_size, epochs=epochs, seed=seed,
@@ -249,18 +174,11 @@ class _Fitted(NamedTuple):
         return mean + deviation * made[:, 0].astype(np.float64)
 
 
-def _cosine(report, months=12):
-    """cos(t + ω) = 2 cos ω cos t − cos(t − ω): a wave obeys an autoregression of order 2."""
-    wave = np.cos(2 * np.pi * np.arange(60) / months)
-    coefficients = autoregression(wave[:36], 2)
-    label = "a wave of twelve months obeys y_t = √3 y_(t−1) − y_(t−2)"
-    report.check(label, got=coefficients, want=[0.0, math.sqrt(3), -1.0])
-    made = forecast_ahead(lambda x: autoregressive_forecast(x, coefficients), wave[None, 34:36], 24)
-    report.check("two years ahead, on its own forecasts, it follows the wave", got=made[0], want=wave[36:])
-
-
-def _no_look_ahead(report, series, changed, start, size, fitted, fits, seed):
+def _no_look_ahead(report, series, start, size, fitted, fits, seed):
     """Fit again on a series with another test part; then change the test part from its middle on."""
+    changed, middle = series.copy(), (start + len(series)) // 2
+    changed[start:middle] += 10.0
+    changed[middle:] = changed[middle:][::-1] + 50.0
     gru, coefficients = fitted
     again = fits[0](changed, seed)
     label = "another future: the GRU learns the same weights, with the same scale"
@@ -268,7 +186,6 @@ def _no_look_ahead(report, series, changed, start, size, fitted, fits, seed):
     report.check(label, got=got, want=want, rtol=0.0, atol=0.0)
     label = "another future: the autoregression has the same coefficients"
     report.check(label, got=fits[1](changed), want=coefficients, rtol=0.0, atol=0.0)
-    middle = (start + len(series)) // 2
     changed = np.concatenate([series[:middle], changed[middle:]])
     before, after = (windows(each[start - size :], size)[0] for each in (series, changed))
     known = middle - start + 1  # the forecast of the middle month itself rests on the months before it

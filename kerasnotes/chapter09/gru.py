@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
+from kerasnotes.parts import shape
 
 CONVENTIONS = ("keras", "course")
 
@@ -44,8 +45,13 @@ def gru_step(x_t, h, w, u, b, reset_after=False, update_gate="keras"):
     Raises:
         ValueError: If a shape does not fit, or `update_gate` is unknown.
     """
-    _expect_shapes(x_t.shape[-1], h.shape[-1], w, u, b, reset_after, update_gate)
-    units = h.shape[-1]
+    if update_gate not in CONVENTIONS:
+        raise ValueError(f"update_gate: expected one of {', '.join(CONVENTIONS)}, got {update_gate!r}")
+    units = u.shape[0]
+    shape("w", w, x_t.shape[-1], 3 * units)
+    shape("u", u, units, 3 * units)
+    shape("b", b, *([2] if reset_after else []), 3 * units)
+    shape("h, the state", h, x_t.shape[0], units)
     b_x, b_h = (b[0], b[1]) if reset_after else (b, tf.zeros_like(b))
     from_x = x_t @ w + b_x  # (batch, 3 units)
     gates = tf.sigmoid(from_x[:, : 2 * units] + h @ u[:, : 2 * units] + b_h[: 2 * units])
@@ -60,7 +66,7 @@ def gru(x, w, u, b, initial_state=None, mask=None, reset_after=False, update_gat
     """The cell at every step, as `keras.layers.GRU`.
 
     Args:
-        x: Inputs (batch, steps, inputs), at least one step.
+        x: Inputs (batch, steps, inputs), at least one step; inside a `tf.function` the batch may be unknown.
         w, u, b, reset_after, update_gate: As in `gru_step`.
         initial_state: State before the first step (batch, units), or None for zeros.
         mask: Booleans (batch, steps), False where a step is padding, or None. A padded step leaves the state as it is
@@ -70,21 +76,18 @@ def gru(x, w, u, b, initial_state=None, mask=None, reset_after=False, update_gat
         `(states, h)`: the outputs (batch, steps, units) and the state after the last step (batch, units).
 
     Raises:
-        ValueError: If a shape does not fit, or `update_gate` is unknown.
+        ValueError: If a shape does not fit, the number of steps is unknown, or `update_gate` is.
     """
-    if len(x.shape) != 3 or not x.shape[1]:
-        raise ValueError(f"x: expected the shape (batch, steps, inputs) with steps > 0, got {tuple(x.shape)}")
-    if mask is not None and tuple(mask.shape) != tuple(x.shape[:2]):
-        raise ValueError(f"mask: expected the shape {tuple(x.shape[:2])}, (batch, steps), got {tuple(mask.shape)}")
-    shape = (x.shape[0], u.shape[0])
-    h = tf.zeros(shape, x.dtype) if initial_state is None else tf.convert_to_tensor(initial_state)
-    if tuple(h.shape) != shape:
-        raise ValueError(f"initial_state: expected the shape {shape}, got {tuple(h.shape)}")
+    shape("x", x, None, None, w.shape[0])
+    if not x.shape[1]:
+        raise ValueError(f"x: expected a known number of steps, at least one, got the shape {tuple(x.shape)}")
+    h = tf.zeros((tf.shape(x)[0], u.shape[0]), x.dtype) if initial_state is None else initial_state
+    real = None if mask is None else tf.cast(shape("mask", tf.convert_to_tensor(mask), *x.shape[:2]), tf.bool)
     output, outputs = tf.zeros_like(h), []
     for t in range(x.shape[1]):
         new_h = gru_step(x[:, t], h, w, u, b, reset_after, update_gate)
-        real = True if mask is None else tf.cast(mask, tf.bool)[:, t, None]  # (batch, 1)
-        h, output = tf.where(real, new_h, h), tf.where(real, new_h, output)
+        now = True if mask is None else real[:, t, None]  # (batch, 1)
+        h, output = tf.where(now, new_h, h), tf.where(now, new_h, output)
         outputs.append(output)
     return tf.stack(outputs, axis=1), h
 
@@ -103,13 +106,27 @@ def negate_update_gate(w, u, b):
     return w * sign, u * sign, b * sign
 
 
-def _expect_shapes(inputs, units, w, u, b, reset_after, update_gate):
-    if update_gate not in CONVENTIONS:
-        raise ValueError(f"update_gate: expected one of {', '.join(CONVENTIONS)}, got {update_gate!r}")
-    expected = {"w": (inputs, 3 * units), "u": (units, 3 * units), "b": (*([2] if reset_after else []), 3 * units)}
-    for (name, shape), weights in zip(expected.items(), (w, u, b), strict=True):
-        if tuple(weights.shape) != shape:
-            raise ValueError(f"{name}: expected the shape {shape}, got {tuple(weights.shape)}")
+def example():
+    """One batch of sequences through Keras's cell in a loop, through Keras's layer and through the function above."""
+    x = tf.random.stateless_normal((2, 5, 3), seed=(0, 0))  # (batch, steps, inputs)
+    cell = keras.layers.GRUCell(4)
+    h = tf.zeros((2, 4))
+    for t in range(5):
+        output, (h,) = cell(x[:, t], [h])
+    print("layers.GRUCell in a loop:", output[0].numpy())
+
+    layer = keras.layers.GRU(4, return_sequences=True, return_state=True)
+    layer.build(x.shape)
+    layer.set_weights(cell.get_weights())
+    outputs, h = layer(x)
+    print("layers.GRU:              ", outputs[0, -1].numpy(), "the state is the output:", h[0].numpy())
+
+    outputs, h = gru(x, *cell.get_weights(), reset_after=True)  # Keras's default
+    print("ours:                    ", outputs[0, -1].numpy())
+    for form in (True, False):
+        layer = keras.layers.GRU(5, reset_after=form)
+        layer.build((None, None, 3))
+        print(f"parameters for 3 inputs and 5 units, reset_after={form}:", layer.count_params())
 
 
 def lesson(report, *, steps: int = 64, units: int = 128, batch_size: int = 64, rounds: int = 15, seed: int = 0):
@@ -154,6 +171,14 @@ def _parity(report, rng, reset_after):
         want = [*theirs, *tape.gradient(their_loss, [x, h, *(weight.value for weight in layer.weights)])]
         label = f"layers.GRU(reset_after={reset_after}){name}: outputs, state and gradients"
         report.check(label, got=got, want=want, atol=1e-5)
+    cell, state, outputs = keras.layers.GRUCell(5, reset_after=reset_after), h, []
+    cell.build(x[:, 0].shape)
+    cell.set_weights([w, u, b])
+    for t in range(x.shape[1]):
+        output, (state,) = cell(x[:, t], [state])
+        outputs.append(output)
+    label = f"a loop over layers.GRUCell(reset_after={reset_after}): outputs and state"
+    report.check(label, [tf.stack(outputs, axis=1), state], want=layer(x, initial_state=h), atol=1e-5)
     return x, w, u, b, h, layer
 
 

@@ -10,10 +10,9 @@ marker stands, shows what each cell forgets.
 Notes: chapter 09, "Long-term dependencies" (长程依赖问题).
 Source: Hochreiter and Schmidhuber 1997, Long short-term memory, Neural Computation 9 (the adding problem); Le, Jaitly,
 Hinton 2015, arXiv:1504.00941 (markers 0 and 1, baseline); Arjovsky, Shah, Bengio 2016, arXiv:1511.06464 (one marker in
-each half; the copying task and its baseline).
+each half).
 """
 
-import math
 import time
 
 import keras
@@ -21,91 +20,20 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
+from kerasnotes.chapter09.memory_tasks import adding_problem
+from kerasnotes.chapter09.memory_tasks import copy_task as copy_task
+from kerasnotes.chapter09.memory_tasks import memoryless_cross_entropy as memoryless_cross_entropy
+from kerasnotes.parts import positive, whole
 
-SMOKE = {
-    "steps": 4,
-    "few_steps": 2,
-    "updates": 2,
-    "learning_rates": (1e-2,),
-    "units": 2,
-    "batch_size": 2,
-    "test_samples": 64,
-}
+SMOKE = {"steps": 4, "few_steps": 2, "updates": 2, "learning_rates": (1e-2,), "units": 2, "batch_size": 2,
+         "test_samples": 64}  # fmt: skip
 FULL = {"seeds": 3, "updates": 5000}
 SECONDS = 25
 
 CELLS = {"simple_rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 NAMES = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
 UPDATES_PER_CALL = 100  # between two looks at the held-out error
-SYMBOLS, LENGTH = 8, 10  # of the copying task: kinds of symbols, and symbols to remember
-BLANK, DELIMITER = SYMBOLS, SYMBOLS + 1
 TARGET = 0.005  # held-out mean squared error at which a gated cell has learnt the task
-
-
-def adding_problem(samples, steps, seed):
-    """Sequences of random numbers, two of them marked, and the sum of the two.
-
-    Args:
-        samples: Number of sequences, at least 1.
-        steps: Steps of a sequence, at least 2.
-        seed: Seed, anything that `numpy.random.default_rng` takes.
-
-    Returns:
-        `(x, y)`: float32 (samples, steps, 2), at each step a number uniform in [0, 1) and the marker, which is 1 at one
-        step of the first half and at one of the second, and 0 elsewhere; float32 (samples, 1), the sum of the two.
-
-    Raises:
-        ValueError: If `samples` or `steps` is too small.
-
-    Source: Hochreiter and Schmidhuber 1997; with one marker in each half, Arjovsky et al. 2016.
-    """
-    _expect_count("samples", samples, 1)
-    _expect_count("steps", steps, 2)
-    rng = np.random.default_rng(seed)
-    x = np.zeros((samples, steps, 2), np.float32)
-    x[..., 0] = rng.random((samples, steps), dtype=np.float32)
-    first, second = rng.integers(0, steps // 2, samples), rng.integers(steps // 2, steps, samples)
-    rows = np.arange(samples)
-    x[rows, first, 1] = x[rows, second, 1] = 1.0
-    return x, x[rows, first, :1] + x[rows, second, :1]
-
-
-def copy_task(samples, delay, seed):
-    """Ten symbols to be said again `delay` steps after the last of them.
-
-    Args:
-        samples: Number of sequences, at least 1.
-        delay: Steps from the last symbol to the delimiter that asks for them, at least 1.
-        seed: Seed, anything that `numpy.random.default_rng` takes.
-
-    Returns:
-        `(x, y)`, each int32 (samples, delay + 20): x holds ten symbols 0 to 7, `delay` − 1 blanks (8), the delimiter
-        (9) and ten blanks; y holds `delay` + 10 blanks and then the ten symbols.
-
-    Raises:
-        ValueError: If `samples` or `delay` is too small.
-
-    Source: Arjovsky et al. 2016, arXiv:1511.06464, the copying memory problem.
-    """
-    _expect_count("samples", samples, 1)
-    _expect_count("delay", delay, 1)
-    symbols = np.random.default_rng(seed).integers(0, SYMBOLS, (samples, LENGTH))
-    x, y = np.full((2, samples, delay + 2 * LENGTH), BLANK, np.int32)
-    x[:, :LENGTH] = y[:, -LENGTH:] = symbols
-    x[:, LENGTH + delay - 1] = DELIMITER
-    return x, y
-
-
-def memoryless_cross_entropy(delay):
-    """Cross-entropy of the copying task, in nats a step, for the best answer without memory: 10 ln 8 / (delay + 20).
-
-    It knows the step, so the blanks cost nothing, and guesses each of the ten symbols among eight.
-
-    Raises:
-        ValueError: If `delay` is too small.
-    """
-    _expect_count("delay", delay, 1)
-    return LENGTH * math.log(SYMBOLS) / (delay + 2 * LENGTH)
 
 
 def build_adder(cell_name, units, seed=0):
@@ -124,7 +52,7 @@ def build_adder(cell_name, units, seed=0):
     """
     if cell_name not in CELLS:
         raise ValueError(f"cell_name: expected one of {', '.join(CELLS)}, got {cell_name!r}")
-    _expect_count("units", units, 1)
+    whole("units", units)
     seeds = keras.random.SeedGenerator(seed)
     layer = CELLS[cell_name](
         units,
@@ -155,16 +83,17 @@ def adder_trainer(cell_name, steps, units=32, batch_size=64):
     Raises:
         ValueError: If an argument lies outside its range; so does `run`.
     """
-    _expect_count("steps", steps, 2)
-    _expect_count("batch_size", batch_size, 1)
+    whole("steps", steps, 2)
+    whole("batch_size", batch_size)
     model, optimizer = build_adder(cell_name, units), keras.optimizers.Adam(global_clipnorm=1.0)
     optimizer.build(model.trainable_variables)
     start = [variable.numpy() for variable in optimizer.variables]
 
     def train(x, y):  # (updates, batch_size, steps, 2), (updates, batch_size, 1)
         for update in tf.range(tf.shape(x)[0]):
-            with tf.GradientTape() as tape:
+            with tf.GradientTape() as tape:  # read the sequences and answer
                 loss = tf.reduce_mean(tf.square(model(x[update]) - y[update]))
+            # Learn from the answers' errors.
             optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
 
     def error(x, y):
@@ -173,9 +102,8 @@ def adder_trainer(cell_name, steps, units=32, batch_size=64):
     compiled = tf.function(train, jit_compile=True), tf.function(error)
 
     def run(seed, learning_rate, updates, target=-1.0, track=None):
-        _expect_count("updates", updates, 1)
-        if not learning_rate > 0:
-            raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
+        whole("updates", updates)
+        positive("learning_rate", learning_rate)
         model.set_weights(build_adder(cell_name, units, seed).get_weights())
         for variable, value in zip(optimizer.variables, start, strict=True):
             variable.assign(value)
@@ -184,6 +112,7 @@ def adder_trainer(cell_name, steps, units=32, batch_size=64):
         advance, evaluate = compiled if updates * steps >= UPDATES_PER_CALL else (train, error)
         held_out = [tf.constant(part) for part in adding_problem(1000, steps, (seed, 0))]
         errors = [float(evaluate(*held_out))]
+        # Draw sequences that were never seen, learn from them, look at the held-out ones.
         looks = range(0, updates, UPDATES_PER_CALL)
         for done in looks if track is None else track(looks, f"training {cell_name}"):
             count = min(UPDATES_PER_CALL, updates - done)
@@ -221,9 +150,18 @@ def marked_derivatives(model, x):
     return (x.shape[1] - 1 - places[:, 1]).reshape(-1, 2), derivatives.reshape(-1, 2)
 
 
-def _expect_count(name, value, least):
-    if not (isinstance(value, (int, np.integer)) and value >= least):
-        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+def example():
+    """Train an LSTM for a moment to add two of twenty numbers, and ask what it knows of each."""
+    x, y = adding_problem(samples=2000, steps=20, seed=0)
+    print("numbers:", x[0, :, 0].round(2))
+    print("markers:", x[0, :, 1].astype(int), "answer:", y[0])
+    model = build_adder("lstm", units=16, seed=1)
+    model.compile(keras.optimizers.Adam(0.02, global_clipnorm=1.0), "mean_squared_error")
+    history = model.fit(x, y, batch_size=50, epochs=2, verbose=0).history
+    print("mean squared error of two epochs:", history["loss"], "who answers 1 has", round(1 / 6, 3))
+    lags, derivatives = marked_derivatives(model, x[:3])
+    for lag, derivative in zip(lags.ravel(), derivatives.ravel(), strict=True):
+        print(f"marked {lag:2} steps before the end: ∂answer/∂number {derivative:+.3f}, should be 1")
 
 
 def lesson(
@@ -237,7 +175,6 @@ def lesson(
     units: int = 32,
     batch_size: int = 64,
     test_samples: int = 5000,
-    delay: int = 100,
     seed: int = 0,
 ):
     """Train three cells on the adding problem, and ask each what it still knows of a marked number.
@@ -252,10 +189,8 @@ def lesson(
         units: Size of the hidden state (1 to 1024).
         batch_size: Sequences of an update (1 to 4096).
         test_samples: Fresh sequences for the final error (16 to 1000000).
-        delay: Delay of the copying task (1 to 10000).
         seed: Seed of all random draws (0 to 4294967295).
     """
-    _tasks(report, steps, delay, seed)
     runs = []
     for cell, length in (("lstm", steps), ("gru", steps), ("simple_rnn", steps), ("simple_rnn", few_steps)):
         test = [tf.constant(part) for part in adding_problem(test_samples, length, (seed, 2))]
@@ -272,80 +207,48 @@ def lesson(
                     "known": marked_derivatives(model, test[0][:2000]),
                     "seconds": time.perf_counter() - begin,
                 })  # fmt: skip
-    columns = ["learning rate", "seed", "updates", "mean squared error", "lowest held-out error", "seconds"]
-    report.table(
-        f"The sum of two marked numbers, {test_samples} fresh sequences; a constant answer has 1/6 = 0.1667",
-        ["cell", "numbers", *columns],
-        [[NAMES[run["cell"]], run["length"], run["rate"], run["seed"], run["updates"], run["final"],
-          run["errors"].min(), run["seconds"]] for run in runs],
-    )  # fmt: skip
+    columns = ["cell", "numbers", "learning rate", "seed", "updates", "mean squared error", "lowest held-out error"]
+    names = ("length", "rate", "seed", "updates", "final")
+    rows = [[NAMES[run["cell"]], *map(run.get, names), run["errors"].min(), run["seconds"]] for run in runs]
+    title = f"The sum of two marked numbers, {test_samples} fresh sequences; a constant answer has 1/6 = 0.1667"
+    report.table(title, [*columns, "seconds"], rows)
     short, long = runs[-len(learning_rates) * seeds :], runs[: -len(learning_rates) * seeds]
-    simple = [run for run in long if run["cell"] == "simple_rnn"]
-    for cell in ("lstm", "gru"):
-        gated = [run for run in long if run["cell"] == cell]
-        report.at_most(
-            f"{NAMES[cell]}: mean squared error, every seed", [run["final"] for run in gated], 0.01, trained=True
-        )
-        label = f"{NAMES[cell]}: ∂answer/∂number, mean over lags of at least {steps // 2}, nearer to 1 than to 0"
-        report.at_least(label, [_far_derivative(run, steps) for run in gated], 0.5, trained=True)
-    label = f"SimpleRNN: ∂answer/∂number, mean over lags of at least {steps // 2}, nearer to 0 than to 1"
-    report.at_most(label, [_far_derivative(run, steps) for run in simple], 0.5, trained=True)
     label = f"SimpleRNN with {few_steps} numbers: mean squared error, best learning rate"
     report.at_most(label, min(run["final"] for run in short), 0.01, trained=True)
-    slowest = max(run["updates"] for run in long if run["cell"] != "simple_rnn")
+    _compare(report, long, steps, updates, learning_rates[0])
+
+
+def _compare(report, runs, steps, updates, rate):
+    """Gated cells against the simple one, on sequences of one length."""
+    far = {cell: [run["known"][1][run["known"][0] >= steps // 2].mean() for run in runs if run["cell"] == cell]
+           for cell in CELLS}  # fmt: skip
+    for cell in ("lstm", "gru"):
+        finals = [run["final"] for run in runs if run["cell"] == cell]
+        report.at_most(f"{NAMES[cell]}: mean squared error, every seed", finals, 0.01, trained=True)
+        label = f"{NAMES[cell]}: ∂answer/∂number, mean over lags of at least {steps // 2}, nearer to 1 than to 0"
+        report.at_least(label, far[cell], 0.5, trained=True)
+    label = f"SimpleRNN: ∂answer/∂number, mean over lags of at least {steps // 2}, nearer to 0 than to 1"
+    report.at_most(label, far["simple_rnn"], 0.5, trained=True)
+    simple = [run for run in runs if run["cell"] == "simple_rnn"]
+    slowest = max(run["updates"] for run in runs if run["cell"] != "simple_rnn")
     matched = [run["errors"][1 : -(-slowest // UPDATES_PER_CALL) + 1].min() for run in simple]
     label = "SimpleRNN: lowest held-out error up to the slowest gated cell's last update, every learning rate and seed"
     report.at_least(label, matched, 0.15, trained=True)
     report.at_least("SimpleRNN: updates of each run", [run["updates"] for run in simple], slowest)
-    report.note(
-        f"Gated cells take the learning rate {learning_rates[0]:g} and stop at a held-out error of {TARGET}; SimpleRNN "
-        f"takes each learning rate and always {updates} updates. Adam, clipping at global norm 1, Keras's initial "
-        "weights and fresh sequences at every update for all. Le et al. 2015 train with plain gradient descent; "
-        "Hochreiter and Schmidhuber 1997 place the markers in another way."
-    )
     finals, lowest = [run["final"] for run in simple], min(simple, key=lambda run: run["errors"].min())
     report.note(
-        f"The bar of 0.15 is for as many updates as the slowest gated cell took, {slowest}. After all {updates} "
-        f"SimpleRNN ends between {min(finals):.3f} and {max(finals):.3f}, {sum(final < 0.15 for final in finals)} of "
-        f"{len(finals)} runs below the bar; its lowest held-out error at any look is {lowest['errors'].min():.3f} "
-        f"(learning rate {lowest['rate']:g}, seed {lowest['seed']}). With time it can begin to learn, and lose it "
-        "again: staying at the variance is a matter of the budget. On seeds 0, 1 and 2 the lowest final error was "
-        "0.160, 0.086 and 0.166. Keras starts the recurrent matrix orthogonal, which helps a simple cell to remember."
+        f"Gated cells take the learning rate {rate:g} and stop at a held-out error of {TARGET}; SimpleRNN takes every "
+        f"learning rate and always {updates} updates. The bar of 0.15 is for as many as the slowest gated cell took, "
+        f"{slowest}. After all of them SimpleRNN ends between {min(finals):.3f} and {max(finals):.3f}; its lowest "
+        f"held-out error at any look is {lowest['errors'].min():.3f} (learning rate {lowest['rate']:g}, seed "
+        f"{lowest['seed']}): with time it can begin to learn, and lose it again. Le et al. 2015 train with plain "
+        "gradient descent; Hochreiter and Schmidhuber 1997 place the markers in another way."
     )
-    best = [min((run for run in long if run["cell"] == cell), key=lambda run: run["final"]) for cell in CELLS]
-    report.figure(
-        f"Gates carry a number over {steps} steps",
-        _figure(best, steps),
-        alt="Left: held-out error against updates, LSTM and GRU falling from 1/6 to below 0.01, and SimpleRNN's best "
-        "learning rate, which ends far above. Right: derivative of the answer by a marked number against its lag, near "
-        "1 for LSTM and GRU, much lower for SimpleRNN.",
-    )
-
-
-def _tasks(report, steps, delay, seed, samples=20_000):
-    x, y = adding_problem(samples, steps, (seed, 3))
-    halves = np.stack([part.sum(axis=1) for part in np.split(x[..., 1], [steps // 2], axis=1)])
-    report.check("one marker in each half of every sequence", got=halves, want=np.ones((2, samples)), atol=0.0)
-    report.check("the answer is the sum of the marked numbers", got=y[:, 0], want=(x[..., 0] * x[..., 1]).sum(axis=1))
-    # Var (u + v) = 2/12, and the fourth central moment of u + v is 1/15: the mean over samples has this standard error.
-    error = math.sqrt((1 / 15 - 1 / 36) / samples)
-    guess = np.mean((y - 1.0) ** 2)
-    report.check("who answers 1 has mean squared error 1/6, within five standard errors", guess, 1 / 6, atol=5 * error)
-
-    x, y = copy_task(500, delay, (seed, 4))
-    asked = np.arange(delay + 2 * LENGTH) >= delay + LENGTH
-    symbols = np.where(np.arange(SYMBOLS + 2) < SYMBOLS, 0.0, -np.inf)
-    blank = np.where(np.arange(SYMBOLS + 2) == BLANK, 0.0, -np.inf)
-    logits = np.maximum(np.where(asked[:, None], symbols, blank), -1e4)  # a table by step, which sees no input
-    got = np.mean(keras.ops.sparse_categorical_crossentropy(y, np.stack([logits] * len(y)), from_logits=True))
-    label = f"copying with delay {delay}: without memory, the cross-entropy is 10 ln 8 / {delay + 2 * LENGTH}"
-    report.check(label, got=got, want=memoryless_cross_entropy(delay))
-    report.check("copying: the answer's last ten are the input's first ten", got=y[:, -LENGTH:], want=x[:, :LENGTH])
-
-
-def _far_derivative(run, steps):
-    lags, derivatives = run["known"]
-    return derivatives[lags >= steps // 2].mean()
+    best = [min((run for run in runs if run["cell"] == cell), key=lambda run: run["final"]) for cell in CELLS]
+    alt = "Left: held-out error against updates, LSTM and GRU falling from 1/6 to below 0.01, and SimpleRNN's best "
+    alt += "learning rate, which ends far above. Right: derivative of the answer by a marked number against its lag, "
+    alt += "near 1 for LSTM and GRU, much lower for SimpleRNN."
+    report.figure(f"Gates carry a number over {steps} steps", _figure(best, steps), alt=alt)
 
 
 def _figure(runs, steps):

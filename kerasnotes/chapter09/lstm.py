@@ -2,8 +2,8 @@
 
 A tanh cell multiplies its state by a matrix at every step, and what it knew is soon gone. The LSTM
 adds to its state instead: c_t = f c_(t-1) + i g. What the reader should see: ours, a loop over Keras's cell and
-Keras's layer agree; along the cell's path the gradient is the product of the forget gates and nothing else; and in a
-network that reads a novel and keeps track of who speaks, gates open at the quotation marks and hold in between.
+Keras's layer agree, with gradients and masks; and along the cell's path the gradient is the product of the forget gates
+and nothing else, so that open gates carry it over a hundred steps, where a tanh cell has lost it.
 
 Notes: chapter 09, "Long short-term memory" (长短期记忆网络).
 Source: Hochreiter and Schmidhuber 1997, Long short-term memory, Neural Computation 9; Gers, Schmidhuber, Cummins 2000,
@@ -11,18 +11,17 @@ Learning to forget; Gers and Schmidhuber 2000, Recurrent nets that time and coun
 https://keras.io/api/layers/recurrent_layers/lstm/
 """
 
-import re
-
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasnotes import data, plots, training
+from kerasnotes import plots
+from kerasnotes.parts import shape, whole
 
 GATES = ("input", "forget", "candidate", "output")  # Keras's order; the candidate is no gate, but is packed with them
 
-SMOKE = {"steps": 10, "passages": 32, "epochs": 1, "units": 4}
-SECONDS = 8
+SMOKE = {"steps": 10}
+SECONDS = 2
 
 
 def lstm_step(x_t, h, c, w, u, b):
@@ -45,7 +44,7 @@ def lstm_step(x_t, h, c, w, u, b):
 
     Source: Gers, Schmidhuber, Cummins 2000; as `keras.layers.LSTMCell`.
     """
-    _expect_shapes(x_t.shape[-1], h.shape[-1], w, u, b)
+    _fitting(x_t, h, c, w, u, b)
     i, f, g, o = tf.split(x_t @ w + h @ u + b, 4, axis=-1)  # each (batch, units)
     i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
     c = f * c + i * g  # the old cell state, c_(t-1), on the right
@@ -56,7 +55,7 @@ def lstm(x, w, u, b, initial_state=None, mask=None):
     """The cell at every step, as `keras.layers.LSTM`.
 
     Args:
-        x: Inputs (batch, steps, inputs), at least one step.
+        x: Inputs (batch, steps, inputs), at least one step; inside a `tf.function` the batch may be unknown.
         w, u, b: As in `lstm_step`.
         initial_state: `(h, c)`, each (batch, units), or None for zeros.
         mask: Booleans (batch, steps), False where a step is padding, or None. A padded step leaves both states as
@@ -66,19 +65,18 @@ def lstm(x, w, u, b, initial_state=None, mask=None):
         `(states, (h, c))`: the outputs (batch, steps, units) and the states after the last step (batch, units).
 
     Raises:
-        ValueError: If a shape does not fit.
+        ValueError: If a shape does not fit, or the number of steps is unknown.
     """
-    _expect_sequences(x, mask)
-    _expect_shapes(x.shape[-1], u.shape[0], w, u, b)
-    h, c = _initial_states(initial_state, (x.shape[0], u.shape[0]), x.dtype)
+    shape("x", x, None, None, w.shape[0])
+    if not x.shape[1]:
+        raise ValueError(f"x: expected a known number of steps, at least one, got the shape {tuple(x.shape)}")
+    h, c = [tf.zeros((tf.shape(x)[0], u.shape[0]), x.dtype)] * 2 if initial_state is None else initial_state
+    real = True if mask is None else tf.cast(shape("mask", tf.convert_to_tensor(mask), *x.shape[:2]), tf.bool)
     output, outputs = tf.zeros_like(h), []
     for t in range(x.shape[1]):
         new_h, new_c, _ = lstm_step(x[:, t], h, c, w, u, b)
-        if mask is None:
-            h, c, output = new_h, new_c, new_h
-        else:
-            real = tf.cast(mask, tf.bool)[:, t, None]  # (batch, 1)
-            h, c, output = tf.where(real, new_h, h), tf.where(real, new_c, c), tf.where(real, new_h, output)
+        now = real if mask is None else real[:, t, None]  # (batch, 1)
+        h, c, output = tf.where(now, new_h, h), tf.where(now, new_c, c), tf.where(now, new_h, output)
         outputs.append(output)
     return tf.stack(outputs, axis=1), (h, c)
 
@@ -98,12 +96,10 @@ def peephole_lstm_step(x_t, h, c, w, u, b, peepholes, peephole="diagonal"):
     Raises:
         ValueError: If a shape does not fit, or `peephole` is unknown.
     """
-    _expect_shapes(x_t.shape[-1], h.shape[-1], w, u, b)
+    _fitting(x_t, h, c, w, u, b)
     if peephole not in ("diagonal", "full"):
         raise ValueError(f"peephole: expected 'diagonal' or 'full', got {peephole!r}")
-    expected = (3, *(h.shape[-1],) * (1 if peephole == "diagonal" else 2))
-    if tuple(peepholes.shape) != expected:
-        raise ValueError(f"peepholes: expected the shape {expected} for {peephole}, got {tuple(peepholes.shape)}")
+    shape("peepholes", peepholes, 3, *[h.shape[-1]] * (1 if peephole == "diagonal" else 2))
 
     def seen(state, number):
         return state * peepholes[number] if peephole == "diagonal" else state @ peepholes[number]
@@ -115,6 +111,17 @@ def peephole_lstm_step(x_t, h, c, w, u, b, peepholes, peephole="diagonal"):
     return o * tf.tanh(c), c, dict(zip(GATES, (i, f, g, o), strict=True))
 
 
+def _fitting(x_t, h, c, w, u, b):
+    """Weights and states that would broadcast in silence."""
+    units = u.shape[0]
+    shape("w", w, x_t.shape[-1], 4 * units)
+    shape("u", u, units, 4 * units)
+    shape("b", b, 4 * units)
+    shape("h, a state", h, x_t.shape[0], units)
+    shape("c, a state", c, x_t.shape[0], units)
+
+
+@keras.saving.register_keras_serializable(package="kerasnotes")  # so that layers.Bidirectional can copy it
 class LSTMCell(keras.layers.Layer):
     """Our cell for `keras.layers.RNN`, with the weights of `keras.layers.LSTMCell`: same names, shapes and start.
 
@@ -127,9 +134,7 @@ class LSTMCell(keras.layers.Layer):
 
     def __init__(self, units, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if units < 1:
-            raise ValueError(f"units: expected at least 1, got {units!r}")
-        self.units, self.seed = units, seed
+        self.units, self.seed = whole("units", units), seed
         self.state_size = [units, units]
         self.output_size = units
 
@@ -146,69 +151,56 @@ class LSTMCell(keras.layers.Layer):
         h, c, _ = lstm_step(x_t, *states, *(tf.convert_to_tensor(weight) for weight in self.weights))
         return h, [h, c]
 
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "seed": self.seed}
+
 
 def _remember_first(shape, dtype=None):
     """Zeros, but ones for the forget gate."""
     return tf.repeat(tf.constant([0.0, 1.0, 0.0, 0.0], dtype), shape[0] // 4)
 
 
-def _initial_states(states, shape, dtype):
-    """The initial states, or zeros, after a look at their shapes."""
-    states = [tf.zeros(shape, dtype)] * 2 if states is None else list(states)
-    found = [tuple(state.shape) for state in states]
-    if found != [shape] * 2:
-        raise ValueError(f"initial_state: expected two tensors of the shape {shape}, got the shapes {found}")
-    return states
+def example():
+    """One batch of sequences through Keras's cell in a loop, through Keras's layer and through the function above."""
+    x = tf.random.stateless_normal((2, 5, 3), seed=(0, 0))  # (batch, steps, inputs)
+    cell = keras.layers.LSTMCell(4)
+    h = c = tf.zeros((2, 4))
+    for t in range(5):
+        output, (h, c) = cell(x[:, t], [h, c])
+    print("layers.LSTMCell in a loop:", output[0].numpy(), "cell state:", c[0].numpy())
+
+    layer = keras.layers.LSTM(4, return_sequences=True, return_state=True)
+    layer.build(x.shape)
+    layer.set_weights(cell.get_weights())
+    outputs, h, c = layer(x)
+    print("layers.LSTM:              ", outputs[0, -1].numpy(), "cell state:", c[0].numpy())
+
+    outputs, (h, c) = lstm(x, *cell.get_weights())
+    print("ours:                     ", outputs[0, -1].numpy(), "cell state:", c[0].numpy())
 
 
-def _expect_shapes(inputs, units, w, u, b):
-    expected = {"w": (inputs, 4 * units), "u": (units, 4 * units), "b": (4 * units,)}
-    for (name, shape), weights in zip(expected.items(), (w, u, b), strict=True):
-        if tuple(weights.shape) != shape:
-            raise ValueError(f"{name}: expected the shape {shape}, got {tuple(weights.shape)}")
-
-
-def _expect_sequences(x, mask):
-    if len(x.shape) != 3 or not x.shape[1]:
-        raise ValueError(f"x: expected the shape (batch, steps, inputs) with steps > 0, got {tuple(x.shape)}")
-    if mask is not None and tuple(mask.shape) != tuple(x.shape[:2]):
-        raise ValueError(f"mask: expected the shape {tuple(x.shape[:2])}, (batch, steps), got {tuple(mask.shape)}")
-
-
-def lesson(report, *, steps: int = 100, passages: int = 1200, epochs: int = 12, units: int = 16, seed: int = 0):
-    """Compare the cell with Keras's, follow the gradient through it, and watch its gates at work in a novel.
+def lesson(report, *, steps: int = 100, seed: int = 0):
+    """Compare the cell with Keras's, count its weights, and follow the gradient through it.
 
     Args:
         report: The report to write to.
         steps: Steps over which a gradient is followed (10 to 300).
-        passages: Passages of the novel to train on (32 to 2000).
-        epochs: Training epochs (1 to 1000).
-        units: Units of the trained network (2 to 512).
         seed: Seed of all random draws (0 to 4294967295).
     """
-    _parity(report, seed)
+    cell = _parity(report, seed)
+    _parameters(report)
+    _old_state(report, seed, cell)
     _cell_path(report, steps, seed)
-    _extremes(report, seed)
-    _peepholes(report, seed)
-    _who_speaks(report, passages, epochs, units, seed)
 
 
 def _problem(seed, inputs=3, units=5, batch=4, steps=7):
     rng = np.random.default_rng(seed)
-    shapes = (
-        (batch, steps, inputs),
-        (inputs, 4 * units),
-        (units, 4 * units),
-        (4 * units,),
-        (batch, units),
-        (batch, units),
-    )
-    return [tf.constant(rng.normal(size=shape), tf.float32) for shape in shapes]
+    shapes = [(batch, steps, inputs), (inputs, 4 * units), (units, 4 * units), (4 * units,), *[(batch, units)] * 2]
+    return [tf.constant(rng.normal(size=each), tf.float32) for each in shapes]
 
 
 def _parity(report, seed):
     x, w, u, b, h, c = _problem(seed)
-    mask = tf.constant(np.random.default_rng((seed, 1)).random(x.shape[:2]) < 0.7)
     layer = keras.layers.LSTM(5, return_sequences=True, return_state=True)
     cell = keras.layers.LSTMCell(5)
     own = keras.layers.RNN(LSTMCell(5), return_sequences=True, return_state=True)
@@ -216,31 +208,30 @@ def _parity(report, seed):
         each.build(x.shape if each is not cell else (x.shape[0], x.shape[2]))
         each.set_weights([w, u, b])
 
-    def loop(x, h, c):
-        outputs = []
+    def loop():
+        states, outputs = [h, c], []
         for t in range(x.shape[1]):
-            _, (h, c) = cell(x[:, t], [h, c])
-            outputs.append(h)
-        return tf.stack(outputs, axis=1), h, c
+            output, states = cell(x[:, t], states)
+            outputs.append(output)
+        return tf.stack(outputs, axis=1), states
 
-    def results(run, sources):
+    def results(run, weights):
+        sources = [x, h, c, *weights]
         with tf.GradientTape() as tape:
             tape.watch(sources)
-            values = run()
+            values = tf.nest.flatten(run())
             loss = tf.add_n([tf.reduce_sum(tf.sin(value)) for value in values])
         return [*values, *tape.gradient(loss, sources)]
 
-    def ours():
-        outputs, states = lstm(x, w, u, b, (h, c))
-        return outputs, *states
-
-    wanted = results(lambda: layer(x, initial_state=[h, c]), [x, h, c, *(v.value for v in layer.weights)])
+    wanted = results(lambda: layer(x, initial_state=[h, c]), [v.value for v in layer.weights])
     label = "output, both states and the gradients of inputs, states and weights"
-    report.check(f"{label}: ours equals layers.LSTM", got=results(ours, [x, h, c, w, u, b]), want=wanted, atol=1e-5)
-    got = results(lambda: loop(x, h, c), [x, h, c, *(v.value for v in cell.weights)])
-    report.check(f"{label}: a loop over layers.LSTMCell", got=got, want=wanted, atol=1e-5)
-    got = results(lambda: own(x, initial_state=[h, c]), [x, h, c, *(v.value for v in own.weights)])
-    report.check(f"{label}: our cell in layers.RNN", got=got, want=wanted, atol=1e-5)
+    for name, got in (
+        ("ours equals layers.LSTM", results(lambda: lstm(x, w, u, b, (h, c)), [w, u, b])),
+        ("a loop over layers.LSTMCell", results(loop, [v.value for v in cell.weights])),
+        ("our cell in layers.RNN", results(lambda: own(x, initial_state=[h, c]), [v.value for v in own.weights])),
+    ):
+        report.check(f"{label}: {name}", got=got, want=wanted, atol=1e-5)
+    mask = tf.constant(np.random.default_rng((seed, 1)).random(x.shape[:2]) < 0.7)
     masked, states = lstm(x, w, u, b, (h, c), mask)
     want = layer(x, initial_state=[h, c], mask=mask)
     report.check("with a mask and an initial state: ours equals layers.LSTM", [masked, *states], want, atol=1e-5)
@@ -248,7 +239,10 @@ def _parity(report, seed):
     for each in (fresh, keras_fresh):
         each.build((4, 3))
     report.check("biases start as Keras's: one for the forget gate", fresh.bias, keras_fresh.bias)
+    return cell
 
+
+def _parameters(report):
     rows = []
     for inputs, size in ((3, 5), (1, 1), (100, 128), (28, 64)):
         network = keras.layers.LSTM(size)
@@ -257,12 +251,15 @@ def _parity(report, seed):
     report.check("4 (m n + n² + n) parameters", got=[row[2] for row in rows], want=[row[3] for row in rows])
     report.table("parameters of layers.LSTM", ["inputs m", "units n", "parameters", "4 (m n + n² + n)"], rows)
 
-    z = x[:, 0] @ w + h @ u + b
-    i, f, g, _ = tf.split(z, 4, axis=-1)
-    i, f, g = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g)
-    implicit = i * g / (1 - f)  # what solves c_t = f c_t + i g
+
+def _old_state(report, seed, cell):
+    """The course's line with c_t on both sides, read literally."""
+    x, w, u, b, h, c = _problem(seed)
+    _, _, gates = lstm_step(x[:, 0], h, c, w, u, b)
+    i, f, g = (gates[name] for name in GATES[:3])
     _, (_, keras_c) = cell(x[:, 0], [h, c])
     report.check("c_t = f c_(t-1) + i g is Keras's cell state", got=f * c + i * g, want=keras_c)
+    implicit = i * g / (1 - f)  # what solves c_t = f c_t + i g
     gap = float(tf.reduce_max(tf.abs(implicit - keras_c)))
     report.at_least("with c_t on both sides, the largest difference from Keras's", got=gap, bound=0.1)
     report.correction(
@@ -279,13 +276,15 @@ def _cell_path(report, steps, seed, units=8, batch=4):
     rng = np.random.default_rng((seed, 2))
     x = tf.constant(rng.normal(size=(batch, steps, 3)), tf.float32)
     w, u = (tf.constant(rng.normal(size=(size, 4 * units)) / 3, tf.float32) for size in (3, units))
-    arriving, products = {}, {}
-    for name, bias in (("forget gates about 0.5", 0.0), ("forget gates about 0.73, as Keras starts", 1.0)):
-        b = bias * _remember_first((4 * units,), tf.float32)
-        arriving[name], products[name] = _gradient_along_cell(x, w, u, b)
-    b = np.log(999.0) * _remember_first((4 * units,), tf.float32)  # sigmoid(ln 999) = 0.999
     held = "forget gates at 0.999"
-    arriving[held], products[held] = _gradient_along_cell(x, tf.zeros_like(w), tf.zeros_like(u), b)
+    arriving, products = {}, {}
+    for name, bias, scale in (
+        ("forget gates about 0.5", 0.0, 1.0),
+        ("forget gates about 0.73, as Keras starts", 1.0, 1.0),
+        (held, np.log(999.0), 0.0),  # sigmoid(ln 999) = 0.999
+    ):
+        b = bias * _remember_first((4 * units,), tf.float32)
+        arriving[name], products[name] = _gradient_along_cell(x, scale * w, scale * u, b)
     report.check("∂c_T/∂c_0 along the cell is the product of the forget gates", got=arriving, want=products)
     at_hundred = arriving[held][min(steps, 100)]
     report.at_least("with forget gates at 0.999 it is at least 0.9 after 100 steps", got=at_hundred, bound=0.9)
@@ -299,173 +298,26 @@ def _cell_path(report, steps, seed, units=8, batch=4):
         norms.append(float(tf.reduce_max(tf.norm(jacobian, ord=2, axis=(1, 2)))))
     bound = 1e-3 if steps >= 100 else 0.9**steps
     report.at_most(f"a tanh cell of spectral radius 0.9: largest ‖∂h_T/∂h_0‖ after {steps} steps", norms[-1], bound)
+    series = {**arriving, "tanh cell, spectral radius 0.9": norms}
     figure = plots.curves(
-        np.arange(steps + 1),
-        {**arriving, "tanh cell, spectral radius 0.9": norms},
-        xlabel="steps back",
-        ylabel="share of the gradient that arrives",
-        yscale="log",
-        title="Through open forget gates the gradient passes whole",
+        np.arange(steps + 1), series, xlabel="steps back", ylabel="share of the gradient that arrives", yscale="log"
     )
+    figure.axes[0].set_title("Through open forget gates the gradient passes whole")
     figure.axes[0].set_ylim(1e-12, 3)
     figure.axes[0].legend(loc="upper right", bbox_to_anchor=(1.0, 0.94))
-    report.figure(
-        "gradient along the cell",
-        figure,
-        alt="Share of the gradient by steps back: nearly one for forget gates at 0.999; it falls straight on the "
-        "logarithmic axis for gates about 0.5 and 0.73, and fastest for the tanh cell.",
-    )
+    alt = "Share of the gradient by steps back: nearly one for forget gates at 0.999; it falls straight on the "
+    alt += "logarithmic axis for gates about 0.5 and 0.73, and fastest for the tanh cell."
+    report.figure("gradient along the cell", figure, alt=alt)
 
 
 def _gradient_along_cell(x, w, u, b):
-    """Mean of ∂c_t/∂c_0 with the gates held fixed, by the tape, and the mean product of forget gates, for t = 0 …."""
-    units = u.shape[0]
-    start = tf.zeros((x.shape[0], units))
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(start)
-        h, c, product = start, start, tf.ones_like(start)
-        cells, products = [c], [product]
+    """Mean of ∂c_t/∂c_0 with the gates held fixed, and the mean product of the forget gates, for t = 0, 1, …."""
+    h = c = tf.zeros((x.shape[0], u.shape[0]))
+    product, arriving, products = tf.ones_like(c), [1.0], [1.0]
+    with tf.autodiff.ForwardAccumulator(c, tf.ones_like(c)) as forward:  # a unit's c_t depends on its own c_0 only
         for t in range(x.shape[1]):
             h, c, gates = lstm_step(x[:, t], tf.stop_gradient(h), c, w, u, b)
-            product = product * tf.stop_gradient(gates["forget"])
-            cells.append(c)
-            products.append(product)
-    marks = sorted({0, 1, 2, 5, *range(0, len(cells), 10), len(cells) - 1})
-    measured = {t: float(tf.reduce_mean(tape.gradient(cells[t], start))) for t in marks}
-    means = [float(tf.reduce_mean(product)) for product in products]
-    arriving = [measured.get(t, mean) for t, mean in enumerate(means)]
-    return arriving, means
-
-
-def _extremes(report, seed):
-    """Biases of ±10000 drive a sigmoid to exactly 0 or 1 in float32."""
-    x, w, u, _, h, c = _problem(seed)
-    for name, open_gates, want in (
-        ("forget gate 1, input gate 0: the cell state is kept exactly", {"forget"}, c),
-        ("forget gate 0, input gate 0: it is erased exactly", set(), tf.zeros_like(c)),
-    ):
-        b = tf.repeat([1e4 if gate in open_gates else -1e4 for gate in GATES], c.shape[-1])
-        _, (_, last) = lstm(x, w, u, b, (h, c))
-        report.check(name, got=last, want=want, rtol=0, atol=0)
-    b = tf.repeat([1e4, -1e4, 1e4, 1e4], c.shape[-1])
-    _, (_, last) = lstm(x, w, u, b, (h, c))
-    report.check(
-        "forget gate 0, input gate 1: it is replaced by the candidate, 1", last, tf.ones_like(c), rtol=0, atol=0
-    )
-
-
-def _peepholes(report, seed):
-    x, w, u, b, h, c = _problem(seed)
-    rng = np.random.default_rng((seed, 3))
-    diagonal = tf.constant(rng.normal(size=(3, h.shape[-1])), tf.float32)
-    arguments = (x[:, 0], h, c, w, u, b)
-    plain = lstm_step(*arguments)
-    none = peephole_lstm_step(*arguments, tf.zeros_like(diagonal))
-    report.check("peepholes of weight zero change nothing", got=none, want=plain)
-    seen = peephole_lstm_step(*arguments, diagonal)
-    full = peephole_lstm_step(*arguments, tf.linalg.diag(diagonal), peephole="full")
-    report.check("diagonal peepholes are full ones with diagonal matrices", got=full, want=seen)
-
-    def columns(packed):  # TensorFlow packs input, candidate, forget, output
-        i, f, g, o = tf.split(packed, 4, axis=-1)
-        return tf.concat([i, g, f, o], axis=-1)
-
-    kernel = tf.concat([columns(w), columns(u)], axis=0)
-    i, new_c, f, o, g, _, new_h = tf.raw_ops.LSTMBlockCell(
-        x=x[:, 0], cs_prev=c, h_prev=h, w=kernel, wci=diagonal[0], wcf=diagonal[1], wco=diagonal[2], b=columns(b),
-        forget_bias=0.0, cell_clip=-1.0, use_peephole=True,
-    )  # fmt: skip
-    want = (new_h, new_c, dict(zip(GATES, (i, f, g, o), strict=True)))
-    report.check("diagonal peepholes equal TensorFlow's LSTMBlockCell", got=seen, want=want, atol=1e-5)
-    gap = max(float(tf.reduce_max(tf.abs(a - b))) for a, b in zip(seen[:2], plain[:2], strict=True))
-    report.at_least("gates that see the cell state give another result: largest difference", got=gap, bound=0.01)
-    report.correction(
-        "what the gates see",
-        course="One source draws gates that see the cell state, through a full matrix; another draws them without.",
-        correct="Both exist. Keras's LSTM has no peepholes. Gers and Schmidhuber's are diagonal: a unit's gates see "
-        "that unit only; the output gate sees the new cell state.",
-        shown_by=f"LSTMBlockCell and LSTMCell, each equal to ours; between them up to {gap:.2g}",
-    )
-
-
-def _who_speaks(report, passages, epochs, units, seed, length=160):
-    """Train a small network to say at every character whether somebody is speaking, and draw its gates."""
-    novel = [re.sub(r"\s+", " ", paragraph) for paragraph in data.novel().split("\n\n")]
-    running = ["\n".join(novel[start : start + 40]) for start in range(len(novel))]  # from every paragraph's beginning
-    texts = [text[:length] for text in running if '"' in text[:length] and len(text) >= length]
-    letters = {letter: number for number, letter in enumerate(sorted(set("".join(texts))))}
-    ids = np.array([[letters[letter] for letter in text] for text in texts], np.int32)  # (paragraphs, length)
-    marks = ids == letters['"']
-    spoken = (np.cumsum(marks, axis=1) % 2).astype(np.float32)  # 1 from an opening mark up to the closing one
-    test, train = np.arange(len(ids))[-200:], np.arange(len(ids) - 220)  # the novel's end, a gap, and what comes before
-    train = np.random.default_rng((seed, 4)).permutation(train)[:passages]
-
-    keras.utils.set_random_seed(seed)
-    model = keras.Sequential([
-        keras.Input((length,), dtype="int32"),
-        keras.layers.Embedding(len(letters), 16),
-        keras.layers.RNN(LSTMCell(units, seed=seed), return_sequences=True),
-        keras.layers.Dense(1),
-        keras.layers.Reshape((length,)),
-    ])  # fmt: skip
-    model.compile(keras.optimizers.Adam(0.01, global_clipnorm=1.0), keras.losses.BinaryCrossentropy(from_logits=True))
-    training.fit(model, ids[train], spoken[train], batch_size=32, epochs=epochs, seed=seed, track=report.track)
-    predicted = training.predict(model, ids[test]) > 0
-    right = predicted == spoken[test].astype(bool)
-
-    since = np.zeros(marks[test].shape, int)  # characters since the last mark, or since the start
-    for t in range(1, length):
-        since[:, t] = np.where(marks[test][:, t], 0, since[:, t - 1] + 1)
-    rows = []
-    for low, high in ((0, 9), (10, 29), (30, 59), (60, length)):
-        chosen = (since >= low) & (since <= high)
-        rows.append([f"{low} to {high}", int(chosen.sum()), float(right[chosen].mean())])
-    most_frequent = max(spoken[test].mean(), 1 - spoken[test].mean())
-    report.table(
-        "is somebody speaking? 200 passages held out", ["characters since the last mark", "cases", "right"], rows
-    )
-    report.note(
-        f"Trained on {len(train)} passages of {length} characters, tested on the end of the novel. The more frequent "
-        f"answer alone is right in {most_frequent:.3f}."
-    )
-    label = "speaking or not, held-out share of characters told right"
-    report.at_least(label, got=float(right.mean()), bound=0.99, trained=True)
-    _draw_gates(report, model, texts[test[0]], ids[test[:1]])
-
-
-def _draw_gates(report, model, text, ids):
-    embedding, layer, dense, _ = model.layers
-    weights = [tf.convert_to_tensor(weight) for weight in layer.weights]
-    x = tf.convert_to_tensor(embedding(ids))
-    h = c = tf.zeros((1, weights[1].shape[0]))
-    history = {"cell state": [], "forget": [], "input": [], "output": []}
-    for t in range(len(text)):
-        h, c, gates = lstm_step(x[:, t], h, c, *weights)
-        for name, values in history.items():
-            values.append((c if name == "cell state" else gates[name])[0].numpy())
-    history = {name: np.array(values).T for name, values in history.items()}  # (units, steps)
-    # The unit that carries the answer: the largest weight on the output times the spread of its cell state.
-    unit = int(np.argmax(np.abs(dense.kernel.numpy()[:, 0]) * history["cell state"].std(axis=1)))
-    shown = min(110, len(text))
-    figure, (top, bottom) = plots.subplots(2, 1, figsize=(12, 5.2), sharex=True, height_ratios=(1, 1.2))
-    positions = np.arange(shown)
-    inside = np.cumsum([letter == '"' for letter in text]) % 2
-    top.plot(positions, history["cell state"][unit][:shown], color="C0", label=f"cell state of unit {unit}")
-    top.set(ylabel="cell state")
-    for name, color, style in (("forget", "C0", "-"), ("input", "C1", "--"), ("output", "C3", ":")):
-        bottom.plot(positions, history[name][unit][:shown], style, color=color, label=f"{name} gate")
-    bottom.set(ylabel="gate, 0 to 1", ylim=(-0.05, 1.05))
-    for ax in (top, bottom):
-        ax.fill_between(positions, 0, 1, where=inside[:shown] > 0, transform=ax.get_xaxis_transform(), color="gray",
-                        alpha=0.2, step="post", linewidth=0, label="speech")  # fmt: skip
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    bottom.set_xticks(positions, list(text[:shown]), fontsize=8, family="monospace")
-    top.set_title("The forget gate empties the cell at quotation marks and holds it in between")
-    bottom.grid(False, axis="x")
-    top.grid(False, axis="x")
-    report.figure(
-        "gates over a sentence",
-        figure,
-        alt="Cell state and gates of one unit over a passage of the novel: the forget gate falls to zero at quotation "
-        "marks and stays near one in between; the cell state has another sign in speech than in narration.",
-    )
+            product *= gates["forget"]
+            arriving.append(float(tf.reduce_mean(forward.jvp(c))))
+            products.append(float(tf.reduce_mean(product)))
+    return arriving, products

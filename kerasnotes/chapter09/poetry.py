@@ -19,14 +19,14 @@ import tensorflow as tf
 from kerasnotes import data, plots, training
 from kerasnotes.chapter08.language_model import interpolation_weights, ngram_probabilities
 from kerasnotes.chapter08.sequences import Vocabulary
-from kerasnotes.chapter09.lstm_gradient import FastLSTM
 from kerasnotes.chapter09.sentiment import deal_families, families
+from kerasnotes.parts import positive, whole
 
 SMOKE = {"epochs": 1, "poems": 200, "units": 8, "written": 2, "batch_size": 50}
 FULL = {"epochs": 30, "units": 512}
 SECONDS = 49
 
-UNKNOWN = 1  # the id of characters that are not in the vocabulary; it also stands before the first character
+UNSEEN_CHARACTER = 1  # the id of characters that are not in the vocabulary; it also stands before the first character
 
 
 class PoemModel(keras.Model):
@@ -43,10 +43,8 @@ class PoemModel(keras.Model):
 
     def __init__(self, vocabulary, characters_per_line=7, lines=4, units=256, embedding_size=128, dropout=0.3, seed=0):
         super().__init__()
-        for name, size in (("characters_per_line", characters_per_line), ("lines", lines), ("units", units),
-                           ("embedding_size", embedding_size)):  # fmt: skip
-            if not isinstance(size, (int, np.integer)) or size < 1:
-                raise ValueError(f"{name}: expected a positive whole number, got {size!r}")
+        for name, size in (("characters_per_line", characters_per_line), ("lines", lines), ("units", units)):
+            whole(name, size)
         seeds = np.random.default_rng(seed).integers(2**31, size=6).tolist()
         self.vocabulary, self.characters_per_line, self.lines = vocabulary, characters_per_line, lines
         small = [keras.initializers.RandomUniform(-0.1, 0.1, seed=s) for s in seeds[:2]]
@@ -55,7 +53,7 @@ class PoemModel(keras.Model):
             lines * characters_per_line, embedding_size, embeddings_initializer=small[1]
         )
         self.drop = [keras.layers.Dropout(dropout, seed=s) for s in seeds[2:4]]
-        self.lstm = FastLSTM(
+        self.lstm = keras.layers.LSTM(
             units, return_sequences=True, seed=seeds[4], kernel_initializer=keras.initializers.GlorotUniform(seeds[4]),
             recurrent_initializer=keras.initializers.Orthogonal(seed=seeds[4]),
         )  # fmt: skip
@@ -67,7 +65,7 @@ class PoemModel(keras.Model):
 
         The logits at a step come from the characters before it: `model(ids)` are predictions for `ids` themselves.
         """
-        before = tf.pad(ids[:, :-1], ((0, 0), (1, 0)), constant_values=UNKNOWN)
+        before = tf.pad(ids[:, :-1], ((0, 0), (1, 0)), constant_values=UNSEEN_CHARACTER)
         x = self.embedding(before) + self.place(tf.range(ids.shape[1]))  # (batch, steps, embedding)
         h = self.lstm(self.drop[0](x, training=training))
         h = self.narrow(self.drop[1](h, training=training))  # (batch, steps, embedding)
@@ -99,8 +97,7 @@ def compose(model, first_characters, lines=4, characters_per_line=7, temperature
         ValueError: If the form is larger than the model's, a beginning is too long or has a character that the model
             does not know, or the temperature is not positive.
     """
-    if not (0 < temperature < np.inf):
-        raise ValueError(f"temperature: expected a positive number, got {temperature!r}")
+    positive("temperature", temperature)
     for name, value, most in (("lines", lines, model.lines),
                               ("characters_per_line", characters_per_line, model.characters_per_line)):  # fmt: skip
         if not 1 <= value <= most:
@@ -115,7 +112,7 @@ def compose(model, first_characters, lines=4, characters_per_line=7, temperature
     if unknown:
         raise ValueError(f"first_characters: expected characters of the vocabulary, got {unknown[0]!r}")
     rng = np.random.default_rng(seed)
-    ids = np.full((1, model.lines * model.characters_per_line), UNKNOWN, np.int32)
+    ids = np.full((1, model.lines * model.characters_per_line), UNSEEN_CHARACTER, np.int32)
     for line in range(lines):
         given = beginnings[line] if line < len(beginnings) else ""
         for column in range(characters_per_line):
@@ -124,7 +121,7 @@ def compose(model, first_characters, lines=4, characters_per_line=7, temperature
                 ids[0, t] = model.vocabulary.ids[given[column]]
                 continue
             logits = np.asarray(model.logits_at(tf.constant(ids), tf.constant(t)), np.float64)[0] / temperature
-            logits[: UNKNOWN + 1] = -np.inf  # never the reserved ids
+            logits[: UNSEEN_CHARACTER + 1] = -np.inf  # never the reserved ids
             weights = np.exp(logits - logits.max())
             ids[0, t] = rng.choice(len(weights), p=weights / weights.sum())
     rows = ids.reshape(model.lines, -1)[:lines, :characters_per_line]
@@ -157,6 +154,19 @@ def split_by_kinship(poems, shares, seed=0):
     return deal_families(poems, families(keys), np.round(np.cumsum(shares) * len(poems)), seed)
 
 
+def example():
+    """Learn one quatrain by heart, go on from its first line, and write an acrostic."""
+    lines = ["白日依山尽", "黄河入海流", "欲穷千里目", "更上一层楼"]  # Wang Zhihuan, On the Stork Tower
+    vocabulary = Vocabulary("".join(lines))
+    ids = np.array([vocabulary.encode("".join(lines))], np.int32)  # (poems, characters)
+    model = PoemModel(vocabulary, characters_per_line=5, units=32, embedding_size=16, dropout=0.0, seed=1)
+    model.compile(keras.optimizers.Adam(0.03), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    history = model.fit(ids, ids, epochs=30, verbose=0).history
+    print("nats a character, first and last epoch:", history["loss"][0], history["loss"][-1])
+    print("from the first line:", compose(model, lines[:1], 4, 5, temperature=0.5))
+    print("acrostic 山河千里:  ", compose(model, "山河千里", 4, 5, temperature=0.5))
+
+
 def lesson(
     report,
     *,
@@ -185,22 +195,11 @@ def lesson(
     collection = data.tang_quatrains(characters)
     chosen = np.random.default_rng((seed, 1)).permutation(len(collection))[:poems]
     parts = split_by_kinship([collection[i] for i in chosen], (0.9, 0.05, 0.05), seed)
-    train, validation, test = parts
-    lines = [{line for poem in part for line in poem.lines} for part in parts]
-    shared = len(lines[0] & lines[2]) + len(lines[0] & lines[1]) + len(lines[1] & lines[2])
-    report.check("lines that stand in two parts of the data", got=shared, want=0)
-    size = len(test)
-    careless = [[collection[i] for i in part] for part in np.split(chosen, [size, 2 * size])]
-    careless_lines = [{line for poem in part for line in poem.lines} for part in careless]
-    leak = len(careless_lines[0] & (careless_lines[1] | careless_lines[2])) / len(careless_lines[0])
-    report.note(
-        f"{len(chosen)} poems, {len(train)} for training, {len(validation)} for validation, {len(test)} for testing; "
-        f"{len(chosen) - sum(map(len, parts))} repetitions dropped. Split without care, {leak:.1%} of the test lines "
-        "would stand in the training part."
-    )
+    train = parts[0]
+    careless = _leaks(report, [collection[i] for i in chosen], parts)
     vocabulary = Vocabulary("".join("".join(poem.lines) for poem in train), max_characters)
     ids = [_encode(part, vocabulary) for part in parts]
-    unknown = float(np.mean(ids[2] == UNKNOWN))
+    unknown = float(np.mean(ids[2] == UNSEEN_CHARACTER))
     report.note(
         f"Vocabulary: {len(vocabulary) - 2} characters; {unknown:.1%} of the test characters are unknown, one kind of "
         "character to network and counts alike."
@@ -223,17 +222,24 @@ def lesson(
     report.table("perplexity of a character of unseen poems", ["model", "perplexity"], rows)
     report.note(f"The goal of 20 % below counted pairs is {'reached' if ratio <= 0.8 else 'missed'}: {1 - ratio:.1%}.")
     _written(report, model, train, written, characters, seed)
-    figure = plots.curves(
-        np.arange(1, epochs + 1),
-        {"training poems, with dropout": np.exp(history["loss"]), "unseen poems": np.exp(history["val_loss"])},
-        xlabel="epoch", ylabel="perplexity of a character", marker="o", title="Less surprised than counted pairs",
-    )  # fmt: skip
-    figure.axes[0].axhline(counted["pairs"], color="gray", linestyle=":", label="counted pairs, unseen poems")
-    figure.axes[0].set_ylim(0, min(1500, 1.1 * float(np.exp(history["val_loss"][0]))))
-    figure.axes[0].xaxis.get_major_locator().set_params(integer=True)
-    figure.axes[0].legend()
-    alt = "Perplexity by epoch: on unseen poems it falls below the line of counted pairs and levels off."
-    report.figure("perplexity while learning", figure, alt=alt)
+    _figure(report, history, counted["pairs"], epochs)
+
+
+def _leaks(report, poems, parts):
+    """Lines that stand in two parts of the data, and in the parts of a careless split, which is returned."""
+    lines = [{line for poem in part for line in poem.lines} for part in parts]
+    shared = len(lines[0] & lines[2]) + len(lines[0] & lines[1]) + len(lines[1] & lines[2])
+    report.check("lines that stand in two parts of the data", got=shared, want=0)
+    size = len(parts[2])
+    careless = [poems[:size], poems[size : 2 * size], poems[2 * size :]]
+    careless_lines = [{line for poem in part for line in poem.lines} for part in careless]
+    leak = len(careless_lines[0] & (careless_lines[1] | careless_lines[2])) / len(careless_lines[0])
+    report.note(
+        f"{len(poems)} poems, {len(parts[0])} for training, {len(parts[1])} for validation, {size} for testing; "
+        f"{len(poems) - sum(map(len, parts))} repetitions dropped. Split without care, {leak:.1%} of the test lines "
+        "would stand in the training part."
+    )
+    return careless
 
 
 def _encode(poems, vocabulary):
@@ -277,3 +283,17 @@ def _written(report, model, train, written, characters, seed):
     copied = float(np.mean([line in known for lines in generated for line in lines]))
     label = f"share of {4 * written} written lines that stand in the training poems"
     report.at_most(label, got=copied, bound=0.02, trained=True)
+
+
+def _figure(report, history, pairs, epochs):
+    figure = plots.curves(
+        np.arange(1, epochs + 1),
+        {"training poems, with dropout": np.exp(history["loss"]), "unseen poems": np.exp(history["val_loss"])},
+        xlabel="epoch", ylabel="perplexity of a character", marker="o", title="Less surprised than counted pairs",
+    )  # fmt: skip
+    figure.axes[0].axhline(pairs, color="gray", linestyle=":", label="counted pairs, unseen poems")
+    figure.axes[0].set_ylim(0, min(1500, 1.1 * float(np.exp(history["val_loss"][0]))))
+    figure.axes[0].xaxis.get_major_locator().set_params(integer=True)
+    figure.axes[0].legend()
+    alt = "Perplexity by epoch: on unseen poems it falls below the line of counted pairs and levels off."
+    report.figure("perplexity while learning", figure, alt=alt)

@@ -17,9 +17,10 @@ import tensorflow as tf
 
 from kerasnotes import data, plots, training
 from kerasnotes.chapter08.sequences import Vocabulary, pad, split_words
-from kerasnotes.chapter09.lstm_gradient import FastLSTM
+from kerasnotes.parts import share, whole
 
-CELLS = ("bag_of_words", "simple_rnn", "gru", "lstm", "bi_lstm")
+CELLS = {"bag_of_words": "bag of words", "simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM",
+         "bi_lstm": "LSTM, both ways"}  # fmt: skip
 
 SMOKE = {"sentences": 300, "epochs": 1, "units": 4, "cells": ("bag_of_words", "lstm"), "seeds": 1}
 FULL = {"seeds": 5}
@@ -46,9 +47,8 @@ def build_classifier(cell, vocabulary_size, units=64, embedding_size=64, dropout
     """
     if cell not in CELLS:
         raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {cell!r}")
-    for name, size in (("vocabulary_size", vocabulary_size), ("units", units), ("embedding_size", embedding_size)):
-        if not isinstance(size, (int, np.integer)) or size < 1:
-            raise ValueError(f"{name}: expected a positive whole number, got {size!r}")
+    whole("vocabulary_size", vocabulary_size)
+    whole("units", units)
     seeds = np.random.default_rng(seed).integers(2**31, size=6).tolist()
     ids = keras.Input((None,), dtype="int32")
     if cell == "bag_of_words":
@@ -63,14 +63,14 @@ def build_classifier(cell, vocabulary_size, units=64, embedding_size=64, dropout
         "kernel_initializer": keras.initializers.GlorotUniform(seeds[2]),
         "recurrent_initializer": keras.initializers.Orthogonal(seed=seeds[3]),
     }
-    layer = {"simple_rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU}.get(cell, FastLSTM)(units, **arguments)
+    layer = {"simple_rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU}.get(cell, keras.layers.LSTM)
+    layer = layer(units, **arguments)
     if cell == "bi_lstm":
         layer = keras.layers.Bidirectional(layer)
     x = keras.layers.GlobalAveragePooling1D()(layer(x))  # over the real words: it knows the mask
     x = keras.layers.Dropout(dropout, seed=seeds[4])(x)
-    return keras.Model(
-        ids, keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(seeds[5]))(x), name=cell
-    )
+    head = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(seeds[5]))
+    return keras.Model(ids, head(x), name=cell)
 
 
 def families(keys):
@@ -138,8 +138,7 @@ def near_duplicates(sentences, threshold=0.6):
     Raises:
         ValueError: If the threshold is out of range.
     """
-    if not 0 < threshold <= 1:
-        raise ValueError(f"threshold: expected a number above 0 and at most 1, got {threshold!r}")
+    share("threshold", threshold, low=False)
     sets = [frozenset(words) for words in sentences]
     counts = Counter(word for words in sets for word in words)
     places, pairs = {}, set()
@@ -152,6 +151,19 @@ def near_duplicates(sentences, threshold=0.6):
             if len(words & sets[j]) >= threshold * len(words | sets[j]):
                 pairs.add((j, i))
     return sorted(pairs)
+
+
+def example():
+    """Four reviews, padded and masked, for an LSTM that reads both ways: as Keras documents it, and as built above."""
+    reviews, good = ["a good film", "not good at all", "good fun for all", "a bad film"], [1, 0, 1, 0]
+    vocabulary = Vocabulary([word for review in reviews for word in split_words(review)])
+    ids = pad([vocabulary.encode(split_words(review)) for review in reviews])  # (reviews, words), zeros behind
+    embedding = keras.layers.Embedding(len(vocabulary), 8, mask_zero=True)
+    documented = keras.Sequential([embedding, keras.layers.Bidirectional(keras.layers.LSTM(8)), keras.layers.Dense(1)])
+    for model in (documented, build_classifier("bi_lstm", len(vocabulary), 8, 8, dropout=0.2, seed=1)):
+        model.compile(keras.optimizers.Adam(0.02), keras.losses.BinaryCrossentropy(from_logits=True))
+        model.fit(ids, np.reshape(good, (-1, 1)), epochs=20, verbose=0)
+        print("good or bad:", [f"{text} ({z:+.1f})" for text, (z,) in zip(reviews, model(ids).numpy(), strict=True)])
 
 
 def lesson(
@@ -178,83 +190,81 @@ def lesson(
         seed: Seed of all random draws (0 to 4294967295).
     """
     texts, ratings = data.movie_reviews()
-    clear = np.flatnonzero(np.abs(ratings) >= 0.5)
-    clear = np.random.default_rng((seed, 1)).permutation(clear)[:sentences]
+    clear = np.random.default_rng((seed, 1)).permutation(np.flatnonzero(np.abs(ratings) >= 0.5))[:sentences]
     words, labels = [split_words(texts[i]) for i in clear], (ratings[clear] > 0).astype(np.float32)
     train, test = _split(report, words, seed)
     vocabulary = Vocabulary([word for i in train for word in words[i]], 8000)
-    ids = pad([vocabulary.encode(words[i])[:max_words] or [1] for i in range(len(words))]).astype(np.int32)
+    ids = pad([vocabulary.encode(each)[:max_words] or [1] for each in words]).astype(np.int32)
     _mask(report, ids, len(vocabulary), seed)
-
-    accuracies, models = {cell: [] for cell in cells}, {}
+    accuracies, models = {}, {}
     for cell in cells:
-        for run in range(seeds):
-            model = build_classifier(cell, len(vocabulary), units, units, seed=(seed, run))
-            bag = cell == "bag_of_words"
-            steps = epochs * -(-len(train) // 64)
-            rate = 1e-2 if bag else keras.optimizers.schedules.CosineDecay(6e-3, steps)
-            optimizer = keras.optimizers.Adam(rate, global_clipnorm=None if bag else 1.0)
-            model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
-            training.fit(model, ids[train], labels[train, None], batch_size=64, epochs=epochs, seed=seed + run,
-                         track=report.track)  # fmt: skip
-            right = (training.predict(model, ids[test])[:, 0] > 0) == labels[test]
-            accuracies[cell].append(right.mean())
-            models.setdefault(cell, model)
+        models[cell], accuracies[cell] = _train(report, cell, ids, labels, train, test, len(vocabulary), units, epochs,
+                                                range(seeds), seed)  # fmt: skip
     majority = max(labels[test].mean(), 1 - labels[test].mean())
     sampling = np.sqrt(0.78 * 0.22 / len(test))
     if "lstm" in cells:
         report.at_least("LSTM, test accuracy", got=np.mean(accuracies["lstm"]), bound=0.77, trained=True)
     rows = [[cell, models[cell].count_params(), *plots.mean_and_error(values)] for cell, values in accuracies.items()]
-    columns = ["reader", "parameters", "accuracy", "standard error over runs"]
-    report.table(f"{len(test)} unseen sentences, {seeds} run{'s'[: seeds > 1]}", columns, rows)
+    title = f"{len(test)} unseen sentences, {seeds} run{'s'[: seeds > 1]}"
+    report.table(title, ["reader", "parameters", "accuracy", "standard error over runs"], rows)
     best, second = sorted((np.mean(values) for values in accuracies.values()), reverse=True)[:2]
+    verdict = "more than two of these" if best - second > 2 * np.sqrt(2) * sampling else "no winner is named"
     report.note(
         f"The test set alone leaves a standard error of {sampling:.3f}. The best two are {best - second:.3f} apart: "
-        + ("more than two of these." if best - second > 2 * np.sqrt(2) * sampling else "no winner is named.")
+        f"{verdict}. Always answering “{'good' if labels[test].mean() >= 0.5 else 'bad'}” is right in {majority:.3f}. "
+        "Rate, dropout and epochs were chosen on a fifth of the training sentences, among seven settings."
     )
-    report.note(f"Always answering “{'good' if labels[test].mean() >= 0.5 else 'bad'}” is right in {majority:.3f}.")
-    report.note("Rate, dropout and epochs were chosen on a fifth of the training sentences, among seven settings.")
-    _moved(
-        report,
-        models["lstm" if "lstm" in cells else cells[0]],
-        words,
-        vocabulary,
-        test,
-        max_words,
-        accuracies,
-        majority,
-    )
+    shown = models["lstm" if "lstm" in cells else cells[0]]
+    _moved(report, shown, words, vocabulary, test, max_words, accuracies, majority)
+
+
+def _train(report, cell, ids, labels, train, test, vocabulary_size, units, epochs, runs, seed):
+    """Train one kind of reader several times. Returns the model with the first run's weights, and the accuracies."""
+    model = build_classifier(cell, vocabulary_size, units, units, seed=(seed, 0))
+    bag = cell == "bag_of_words"
+    rate = 1e-2 if bag else keras.optimizers.schedules.CosineDecay(6e-3, epochs * -(-len(train) // 64))
+    optimizer = keras.optimizers.Adam(rate, global_clipnorm=None if bag else 1.0)
+    model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
+    restart, accuracies, first = training.restarter(model), [], None
+    for run in runs:
+        fresh = build_classifier(cell, vocabulary_size, units, units, seed=(seed, run))
+        restart(fresh.get_weights())
+        for mine, other in zip(model.non_trainable_variables, fresh.non_trainable_variables, strict=True):
+            mine.assign(other)  # the states of dropout's random numbers
+        training.fit(model, ids[train], labels[train, None], batch_size=64, epochs=epochs, seed=seed + run,
+                     track=report.track)  # fmt: skip
+        accuracies.append(np.mean((training.predict(model, ids[test])[:, 0] > 0) == labels[test]))
+        first = first or model.get_weights()
+    model.set_weights(first)
+    return model, accuracies
 
 
 def _split(report, words, seed):
     """Four fifths for training, one fifth for testing; near-duplicates stay together."""
     pairs = near_duplicates(words)
     keys = [[("alone", i)] for i in range(len(words))]
-    for number, pair in enumerate(pairs):
-        for i in pair:
-            keys[i].append(number)
+    for number, (i, j) in enumerate(pairs):
+        keys[i].append(number)
+        keys[j].append(number)
     family = families(keys)
     order = np.random.default_rng((seed, 2)).permutation(family.max() + 1)
     in_test = np.isin(family, order[: len(order) // 5])
-    train, test = np.flatnonzero(~in_test), np.flatnonzero(in_test)
-    report.check(
-        "pairs of near-duplicates with one in each part", got=sum(in_test[i] != in_test[j] for i, j in pairs), want=0
-    )
+    torn = sum(in_test[i] != in_test[j] for i, j in pairs)
+    report.check("pairs of near-duplicates with one in each part", got=torn, want=0)
     careless = np.random.default_rng((seed, 3)).permutation(len(words)) < len(words) // 5
     torn = sum(careless[i] != careless[j] for i, j in pairs)
     report.note(f"{len(pairs)} pairs of sentences share 60 % of their words; a careless split would tear {torn} apart.")
-    return train, test
+    return np.flatnonzero(~in_test), np.flatnonzero(in_test)
 
 
 def _mask(report, ids, vocabulary_size, seed):
     """Padding must not change what a network says."""
-    short = ids[:20][:, :12]
-    longer = np.pad(short, ((0, 0), (0, 5)))
-    worst = {}
+    short, longer = ids[:20, :12], np.pad(ids[:20, :12], ((0, 0), (0, 5)))
+    worst = 0.0
     for cell in ("bag_of_words", "lstm", "bi_lstm"):
         model = build_classifier(cell, vocabulary_size, 4, 4, seed=seed)
-        worst[cell] = float(tf.reduce_max(tf.abs(model(short) - model(longer))))
-    report.at_most("largest change of a logit by five words of padding", got=max(worst.values()), bound=1e-6)
+        worst = max(worst, float(tf.reduce_max(tf.abs(model(short) - model(longer)))))
+    report.at_most("largest change of a logit by five words of padding", got=worst, bound=1e-6)
 
 
 def _moved(report, model, words, vocabulary, test, max_words, accuracies, majority):
@@ -264,17 +274,14 @@ def _moved(report, model, words, vocabulary, test, max_words, accuracies, majori
     logits = training.predict(model, pad([vocabulary.encode(words[i]) for i in chosen]).astype(np.int32))[:, 0]
     extremes = [chosen[int(np.argmax(logits))], chosen[int(np.argmin(logits))]]
     figure, (left, *others) = plots.subplots(1, 3, figsize=(13, 4.4), width_ratios=(1.1, 1, 1))
-    names = {"bag_of_words": "bag of words", "simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM",
-             "bi_lstm": "LSTM, both ways"}  # fmt: skip
-    means, errors = zip(*(plots.mean_and_error(values) for values in accuracies.values()), strict=True)
-    error = [max(e, np.sqrt(m * (1 - m) / len(test))) for m, e in zip(means, errors, strict=True)]
+    pairs = [plots.mean_and_error(values) for values in accuracies.values()]
+    means, error = zip(*((m, max(e, np.sqrt(m * (1 - m) / len(test)))) for m, e in pairs), strict=True)
     rows = np.arange(len(means))
     left.errorbar(means, rows, xerr=error, fmt="o", capsize=4)
-    left.set_yticks(rows, [names[cell] for cell in accuracies])
-    left.set_ylim(len(rows) - 0.5, -0.5)
+    left.set_yticks(rows, [CELLS[cell] for cell in accuracies])
     left.axvline(majority, color="gray", linestyle=":", label="always one answer")
     left.legend(loc="lower left")
-    left.set(xlabel="test accuracy ± standard error")
+    left.set(xlabel="test accuracy ± standard error", ylim=(len(rows) - 0.5, -0.5))
     left.set_title("Order helps little here")
     for ax, i in zip(others, extremes, strict=True):
         ids = vocabulary.encode(words[i])[:max_words]
@@ -286,9 +293,8 @@ def _moved(report, model, words, vocabulary, test, max_words, accuracies, majori
         ax.invert_yaxis()
         ax.set(xlabel="change of the logit by the word")
         ax.set_title(f"Score {scores[0]:+.1f}")
-    report.figure(
-        "accuracies, and words that moved the score",
-        figure,
-        alt="Left: accuracies of the readers with overlapping error bars. Middle and right: the sentence with the "
-        "highest and the one with the lowest score, and by how much each word moved it.",
+    alt = (
+        "Left: accuracies of the readers with overlapping error bars. Middle and right: the sentence with the highest "
     )
+    alt += "and the one with the lowest score, and by how much each word moved it."
+    report.figure("accuracies, and words that moved the score", figure, alt=alt)
