@@ -3,8 +3,8 @@
 Data lies in tensors, and all steps of an epoch run inside one compiled loop, so that Python is asked once an epoch and
 not at every step. A step is traced once; every form of the loop calls that trace. The loop takes one of two forms. XLA
 fuses the many small operations of a step, which is faster for dense and small recurrent networks; but its convolutions
-and large matrix products inside a recurrence lose their threads, and its random numbers are slow, so such models take
-TensorFlow's own loop. Measured in `benchmarks/training.py`.
+and the matrix products of attention and of large recurrences lose their threads, and its random numbers are slow, so
+such models take TensorFlow's own loop. Measured in `benchmarks/training.py`.
 """
 
 import dataclasses
@@ -21,23 +21,23 @@ FORMS = ("auto", "xla", "loop", "step")
 WORTH_COMPILING = 400  # steps; XLA takes a second or two to compile, which fewer steps do not earn back
 LARGE_IN_A_RECURRENCE = 5000  # numbers in the result of a matrix product, above which threads earn more than fusing
 
-# What XLA computes as fast as TensorFlow and refuses or takes as TensorFlow does. Whatever is not listed (convolutions,
-# random numbers, assertions, matrix inverses, …) keeps a step out of XLA.
+# What XLA computes as fast as TensorFlow, and accepts or refuses as TensorFlow does. Whatever is not listed keeps a step
+# out of XLA: convolutions, the products of attention, random numbers, assertions, matrix inverses, …
 SAME_IN_XLA = """
     Abs Add AddN AddV2 All Any ArgMax ArgMin AssignAddVariableOp AssignSubVariableOp AssignVariableOp Atan Atan2
-    BatchMatMulV2 BatchMatMulV3 BiasAdd BiasAddGrad Bitcast BitwiseAnd BitwiseOr BroadcastGradientArgs BroadcastTo
-    Cast Ceil ClipByValue Concat ConcatV2 Const Cos Cosh Cumsum DivNoNan Einsum Elu EluGrad EmptyTensorList Equal
-    Erf Erfc Exp ExpandDims Expm1 Fill Floor Greater GreaterEqual Identity IdentityN If InTopKV2 Inv InvGrad
-    IsFinite IsInf IsNan L2Loss LeakyRelu LeakyReluGrad Less LessEqual LinSpace Log Log1p LogSoftmax LogicalAnd
-    LogicalNot LogicalOr MatMul MatrixBandPart MatrixDiagV3 Max Maximum Mean Min Minimum MirrorPad Mul MulNoNan Neg
-    NoOp NotEqual OneHot OnesLike Pack Pad PadV2 PartitionedCall Placeholder Pow PreventGradient Prod Range Rank
-    ReadVariableOp RealDiv Reciprocal ReciprocalGrad Relu Relu6 Relu6Grad ReluGrad Reshape ReverseV2 Roll Round
-    Rsqrt RsqrtGrad Select SelectV2 Selu SeluGrad Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size Slice Softmax
-    SoftmaxCrossEntropyWithLogits Softplus SoftplusGrad Softsign SoftsignGrad Split SplitV Sqrt SqrtGrad Square
-    SquaredDifference Squeeze StatefulPartitionedCall StatelessIf StatelessWhile StopGradient StridedSlice
-    StridedSliceGrad Sub Sum Tan Tanh TanhGrad TensorListFromTensor TensorListGetItem TensorListLength
-    TensorListPopBack TensorListPushBack TensorListReserve TensorListSetItem TensorListStack Tile TopKV2 Transpose
-    Unpack VarHandleOp VariableShape While Xdivy Xlogy ZerosLike _Arg _Retval
+    BiasAdd BiasAddGrad Bitcast BitwiseAnd BitwiseOr BroadcastGradientArgs BroadcastTo Cast Ceil ClipByValue Concat
+    ConcatV2 Const Cos Cosh Cumsum DivNoNan Elu EluGrad EmptyTensorList Equal Erf Erfc Exp ExpandDims Expm1 Fill
+    Floor Greater GreaterEqual Identity IdentityN If InTopKV2 Inv InvGrad IsFinite IsInf IsNan L2Loss LeakyRelu
+    LeakyReluGrad Less LessEqual LinSpace Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul MatrixBandPart
+    MatrixDiagV3 Max Maximum Mean Min Minimum MirrorPad Mul MulNoNan Neg NoOp NotEqual OneHot OnesLike Pack Pad
+    PadV2 PartitionedCall Placeholder Pow PreventGradient Prod Range Rank ReadVariableOp RealDiv Reciprocal
+    ReciprocalGrad Relu Relu6 Relu6Grad ReluGrad Reshape ReverseV2 Roll Round Rsqrt RsqrtGrad Select SelectV2 Selu
+    SeluGrad Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size Slice Softmax SoftmaxCrossEntropyWithLogits
+    Softplus SoftplusGrad Softsign SoftsignGrad Split SplitV Sqrt SqrtGrad Square SquaredDifference Squeeze
+    StatefulPartitionedCall StatelessIf StatelessWhile StopGradient StridedSlice StridedSliceGrad Sub Sum Tan Tanh
+    TanhGrad TensorListFromTensor TensorListGetItem TensorListLength TensorListPopBack TensorListPushBack
+    TensorListReserve TensorListSetItem TensorListStack Tile TopKV2 Transpose Unpack VarHandleOp VariableShape While
+    Xdivy Xlogy ZerosLike _Arg _Retval
 """
 # Operations whose indices TensorFlow checks and XLA does not, each with the indices and what they must stay below.
 INDEXED = {
