@@ -21,23 +21,23 @@ FORMS = ("auto", "xla", "loop", "step")
 WORTH_COMPILING = 400  # steps; XLA takes a second or two to compile, which fewer steps do not earn back
 LARGE_IN_A_RECURRENCE = 5000  # numbers in the result of a matrix product, above which threads earn more than fusing
 
-# What XLA computes as fast as TensorFlow, and accepts or refuses as TensorFlow does. Whatever is not listed keeps a step
-# out of XLA: convolutions, the products of attention, random numbers, assertions, matrix inverses, …
+# What XLA computes as fast as TensorFlow, and accepts or refuses as TensorFlow does. Whatever is not listed keeps a
+# step out of XLA: convolutions, the products of attention, random numbers, assertions, matrix inverses, …
 SAME_IN_XLA = """
     Abs Add AddN AddV2 All Any ArgMax ArgMin AssignAddVariableOp AssignSubVariableOp AssignVariableOp Atan Atan2
     BiasAdd BiasAddGrad Bitcast BitwiseAnd BitwiseOr BroadcastGradientArgs BroadcastTo Cast Ceil ClipByValue Concat
-    ConcatV2 Const Cos Cosh Cumsum DivNoNan Elu EluGrad EmptyTensorList Equal Erf Erfc Exp ExpandDims Expm1 Fill
-    Floor Greater GreaterEqual Identity IdentityN If InTopKV2 Inv InvGrad IsFinite IsInf IsNan L2Loss LeakyRelu
-    LeakyReluGrad Less LessEqual LinSpace Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul MatrixBandPart
-    MatrixDiagV3 Max Maximum Mean Min Minimum MirrorPad Mul MulNoNan Neg NoOp NotEqual OneHot OnesLike Pack Pad
-    PadV2 PartitionedCall Placeholder Pow PreventGradient Prod Range Rank ReadVariableOp RealDiv Reciprocal
-    ReciprocalGrad Relu Relu6 Relu6Grad ReluGrad Reshape ReverseV2 Roll Round Rsqrt RsqrtGrad Select SelectV2 Selu
-    SeluGrad Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size Slice Softmax SoftmaxCrossEntropyWithLogits
-    Softplus SoftplusGrad Softsign SoftsignGrad Split SplitV Sqrt SqrtGrad Square SquaredDifference Squeeze
-    StatefulPartitionedCall StatelessIf StatelessWhile StopGradient StridedSlice StridedSliceGrad Sub Sum Tan Tanh
-    TanhGrad TensorListFromTensor TensorListGetItem TensorListLength TensorListPopBack TensorListPushBack
-    TensorListReserve TensorListSetItem TensorListStack Tile TopKV2 Transpose Unpack VarHandleOp VariableShape While
-    Xdivy Xlogy ZerosLike _Arg _Retval
+    ConcatOffset ConcatV2 Const Cos Cosh Cumsum DepthToSpace DivNoNan Elu EluGrad EmptyTensorList Equal Erf Erfc Exp
+    ExpandDims Expm1 Fill Floor Greater GreaterEqual Identity IdentityN If InTopKV2 Inv InvGrad InvertPermutation
+    IsFinite IsInf IsNan L2Loss LeakyRelu LeakyReluGrad Less LessEqual LinSpace Log Log1p LogSoftmax LogicalAnd
+    LogicalNot LogicalOr MatMul MatrixBandPart MatrixDiagV3 Max Maximum Mean Min Minimum MirrorPad Mul MulNoNan Neg
+    NoOp NotEqual OneHot OnesLike Pack Pad PadV2 PartitionedCall Placeholder Pow PreventGradient Prod Range Rank
+    ReadVariableOp RealDiv Reciprocal ReciprocalGrad Relu Relu6 Relu6Grad ReluGrad Reshape ReverseV2 Roll Round
+    Rsqrt RsqrtGrad Select SelectV2 Selu SeluGrad Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size Slice Softmax
+    SoftmaxCrossEntropyWithLogits Softplus SoftplusGrad Softsign SoftsignGrad SpaceToDepth Split SplitV Sqrt
+    SqrtGrad Square SquaredDifference Squeeze StatefulPartitionedCall StatelessIf StatelessWhile StopGradient
+    StridedSlice StridedSliceGrad Sub Sum Tan Tanh TanhGrad TensorListElementShape TensorListFromTensor
+    TensorListGetItem TensorListLength TensorListPopBack TensorListPushBack TensorListReserve TensorListSetItem
+    TensorListStack Tile TopKV2 Transpose Unpack VarHandleOp VariableShape While Xdivy Xlogy ZerosLike _Arg _Retval
 """
 # Operations whose indices TensorFlow checks and XLA does not, each with the indices and what they must stay below.
 INDEXED = {
@@ -101,9 +101,10 @@ def fit(
         form: How an epoch runs: `"xla"`, one loop compiled by XLA; `"loop"`, one loop of TensorFlow's; `"step"`, one
             call a step. `"auto"` takes `"step"` if a callback or `run_eagerly` needs it; `"xla"` if at least
             `WORTH_COMPILING` steps are to come, every operation of the step is in `SAME_IN_XLA` or has checkable
-            indices, and no matrix product inside a recurrence gives more than `LARGE_IN_A_RECURRENCE` numbers;
-            else `"loop"`. A model that XLA cannot compile takes `"loop"`. XLA does not notice a label or an index out
-            of range: the loop watches for them, and such an epoch runs again as `"loop"`, which raises the error.
+            indices, and no matrix product inside a recurrence of Keras's gives more than `LARGE_IN_A_RECURRENCE`
+            numbers; else `"loop"`. A model that XLA cannot compile takes `"loop"`. XLA does not notice a label or an
+            index out of range: the loop watches for them, and such an epoch runs again as `"loop"`, which raises the
+            error.
         track: Callable `(iterable, description) -> iterable` that shows progress, such as `report.track`, or None.
         verbose: 0 silent, 2 one line an epoch, 1 or `"auto"` Keras's bar, which calls steps one by one.
         validation_split, class_weight, steps_per_epoch, validation_steps, validation_batch_size, validation_freq: As in
@@ -415,13 +416,14 @@ def _fits_xla(graph):
     outer = {node.op for node in definition.node}
     same, watched = set(SAME_IN_XLA.split()), {*INDEXED, *INTEGER_DIVISIONS}
     moving = any(
-        op.type in ("Slice", "StridedSlice") and tf.get_static_value(op.inputs[1]) is None
-        for op in graph.get_operations()
+        op.type in ("Slice", "StridedSlice") and _comes_from_data(op.inputs[1]) for op in graph.get_operations()
     )
+    # A loop that TensorFlow differentiates keeps every step's numbers on stacks; a hand-written gradient does not.
+    differentiated = any(node.op == "TensorListPushBack" for node in inner)
     products = [
         abs(np.prod([size.size for size in node.attr["_output_shapes"].list.shape[0].dim]))
         for node in inner
-        if "MatMul" in node.op
+        if "MatMul" in node.op and differentiated
     ]
     fits = (
         outer <= same | watched
@@ -430,6 +432,19 @@ def _fits_xla(graph):
         and max(products, default=0) <= LARGE_IN_A_RECURRENCE
     )
     return fits, bool(outer & watched)
+
+
+def _comes_from_data(tensor):
+    """Whether a tensor depends on values of data or variables, and not on constants and shapes alone."""
+    seen, waiting = set(), [tensor.op]
+    while waiting:
+        op = waiting.pop()
+        if op.type in ("Placeholder", "ReadVariableOp", "While", "StatelessWhile"):
+            return True
+        if op not in seen and op.type not in ("Shape", "ShapeN", "Size", "Rank", "VariableShape"):
+            seen.add(op)
+            waiting += [each.op for each in op.inputs]
+    return False
 
 
 def _compiled(model):
