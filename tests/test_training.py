@@ -102,7 +102,7 @@ def test_every_sample_once_an_epoch_in_an_order_of_the_seed():
             return x * self.scale
 
         def train_step(self, data):
-            (x,) = data
+            x = data
             self.seen.assign_add(tf.reduce_sum(tf.one_hot(tf.cast(x[:, 0], tf.int32), 11), axis=0))
             self.optimizer.apply_gradients([(tf.constant(0.0), self.scale.value)])
             return {}
@@ -230,6 +230,13 @@ def test_the_form_fits_the_model():
     model = keras.Sequential([keras.Input((6,)), layers.Dropout(0.5), layers.Dense(3)])
     model.compile(optimizer="adam", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     assert training._compiled(model).faster_form(training._as_tensors(X, Y), 16, steps=1000) == "loop"
+    for slow in (layers.LSTM(128), layers.MultiHeadAttention(2, 4)):
+        x = keras.Input((5, 3))
+        hidden = slow(x, x) if isinstance(slow, layers.MultiHeadAttention) else slow(x)
+        model = keras.Model(x, layers.Dense(3)(layers.Flatten()(hidden)))
+        model.compile(optimizer="adam", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        data = training._as_tensors(SEQUENCES, Y[:40])
+        assert training._compiled(model).faster_form(data, 40, steps=1000) == "loop"
 
 
 def test_what_xla_cannot_compile_still_trains(monkeypatch):
@@ -307,6 +314,161 @@ def test_progress_is_shown_by_epoch():
     assert seen == [(2, "training")]
 
 
+class Counting(keras.Sequential):
+    """Counts how often its step is traced."""
+
+    traced = 0
+
+    def train_step(self, data):
+        Counting.traced += 1
+        return super().train_step(data)
+
+
+def small(*parts, shape=(6,), optimizer="adam", **arguments):
+    keras.utils.set_random_seed(1)
+    model = Counting([keras.Input(shape), *parts, layers.Dense(3)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"], **arguments)
+    return model
+
+
+def test_a_step_is_traced_once_for_every_size_of_batch(monkeypatch):
+    monkeypatch.setattr(training, "WORTH_COMPILING", 0)
+    Counting.traced, model = 0, small()
+    training.fit(model, X[:64], Y[:64], batch_size=16)
+    training.fit(model, X[:64], Y[:64], batch_size=16, form="loop")
+    training.fit(model, X[:48], Y[:48], batch_size=16, form="step")
+    assert Counting.traced == 1
+    training.fit(model, X, Y, batch_size=16, epochs=2)
+    assert Counting.traced == 2
+
+
+def test_a_mistake_does_in_xla_what_it_does_elsewhere(monkeypatch):
+    monkeypatch.setattr(training, "WORTH_COMPILING", 0)
+    ids = RNG.integers(0, 5, size=(64, 4))
+    wrong_label, wrong_id, unknown = np.where(np.arange(70) == 20, 3, Y), ids.copy(), X.copy()
+    wrong_id[33, 2], unknown[40, 1] = 5, np.nan
+    embedding = (layers.Embedding(5, 3), layers.Flatten())
+    checked = layers.Lambda(lambda x: tf.debugging.check_numerics(x, "not a number"))
+    gathered = layers.Lambda(lambda x: tf.gather(tf.eye(4), tf.cast(x[:, 0] * 0, tf.int32) + 4))
+    cases = [
+        (small(), X[:64], wrong_label[:64], "auto"),
+        (small(), X[:64], wrong_label[:64], "xla"),
+        (small(*embedding, shape=(4,)), wrong_id, Y[:64], "auto"),
+        (small(checked), unknown[:64], Y[:64], "auto"),
+        (small(gathered), X[:64], Y[:64], "auto"),
+    ]
+    for model, x, y, form in cases:
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            training.fit(model, x, y, batch_size=16, shuffle=False, form=form)
+        assert all(np.isfinite(weights).all() for weights in model.get_weights())
+    model = small(*embedding, shape=(4,))
+    training.fit(model, ids, Y[:64], batch_size=16)
+    assert [list(step.loops) for step in training._compiled(model).steps.values()] == [["xla"]]
+
+
+def test_what_was_compiled_goes_when_the_model_changes():
+    model = small(optimizer=keras.optimizers.SGD(0.1))
+    training.fit(model, X, Y)
+    first = training._compiled(model)
+    training.fit(model, X, Y)
+    assert training._compiled(model) is first
+    model.jit_compile = True
+    assert training._compiled(model) is not first
+    training.fit(model, X, Y, form="step")
+    model.trainable, before = False, model.get_weights()
+    with pytest.warns(UserWarning, match="trainable weights"):
+        training.fit(model, X, Y)
+    assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+
+    class OwnMetrics(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.tracker = layers.Dense(1), keras.metrics.Mean("loss")
+
+        def call(self, x):
+            return self.dense(x)
+
+        @property
+        def metrics(self):
+            return [self.tracker]
+
+        def train_step(self, data):
+            self.tracker.update_state(self.compute_loss(data[0], data[1], self(data[0])))
+            return {"loss": self.tracker.result()}
+
+    model, optimizer = OwnMetrics(), keras.optimizers.SGD(0.0)
+    losses = []
+    for loss in ("mse", "mae"):
+        model.compile(optimizer, loss)
+        losses += training.fit(model, X, X[:, :1] + 5, batch_size=70).history["loss"]
+    errors = X[:, :1] + 5 - training.predict(model, X)
+    assert losses == pytest.approx([np.mean(errors**2), np.mean(np.abs(errors))], rel=1e-4)
+
+
+def test_losses_of_single_outputs_are_means_over_samples_where_keras_forgets_the_size_of_the_last_batch():
+    x = keras.Input((6,))
+    keras.utils.set_random_seed(0)
+    outputs = {"p": layers.Dense(1, name="p")(x), "q": layers.Dense(1, name="q")(x)}
+    model = keras.Model(x, outputs)
+    model.compile(keras.optimizers.SGD(0.0), {"p": "mse", "q": "mae"})
+    targets = {"p": X[:, :1], "q": X[:, 1:2]}
+    ours = training.fit(model, X, targets, batch_size=32, shuffle=False).history
+    theirs = model.fit(X, targets, batch_size=32, shuffle=False, verbose=0).history
+    squares = np.square(X[:, 0] - model.predict(X, verbose=0)["p"][:, 0])
+    batches = [squares[:32].mean(), squares[32:64].mean(), squares[64:].mean()]
+    assert ours["p_loss"] == pytest.approx([squares.mean()], rel=1e-4)
+    assert theirs["p_loss"] == pytest.approx([np.mean(batches)], rel=1e-4)
+    assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+
+
+def test_a_step_of_prediction_of_its_own_and_a_model_that_runs_eagerly():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(3)
+
+        def call(self, x):
+            return self.dense(x.numpy() if tf.executing_eagerly() else x + np.nan)
+
+        def predict_step(self, data):
+            return 0 * self(data) + 7
+
+    model = Own()
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
+    history = training.fit(model, X, Y, validation_data=(X, Y)).history
+    assert np.isfinite(history["loss"]).all()
+    assert np.isfinite(history["val_loss"]).all()
+    assert np.array_equal(training.predict(model, X, batch_size=32), np.full((70, 3), 7.0))
+    with pytest.raises(ValueError, match="run_eagerly"):
+        training.fit(model, X, Y, form="loop")
+
+
+def test_no_step_follows_one_whose_loss_is_no_number():
+    batches, bad = [], np.where(np.arange(70)[:, None] == 20, np.nan, X)
+    seen = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batches.append(batch))
+    training.fit(
+        small(), bad, Y, batch_size=10, shuffle=False, callbacks=[seen, keras.callbacks.TerminateOnNaN()], epochs=2
+    )
+    assert batches == [0, 1, 2]
+
+
+def test_weights_without_targets_are_left_out_as_in_keras():
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(6, activity_regularizer="l2")])
+    model.compile(keras.optimizers.SGD(0.0))
+    found = [training.fit(model, X, sample_weight=weights).history for weights in (None, np.zeros(70))]
+    assert found[0] == found[1]
+
+
+def test_lines_of_epochs_are_printed(capsys):
+    model, x, y = compiled(dense)
+    for verbose in (0, 2, 1):
+        training.fit(model, x, y, epochs=2, verbose=verbose)
+        printed = capsys.readouterr().out
+        assert ("Epoch 2/2" in printed) == bool(verbose)
+        assert ("accuracy" in printed) == bool(verbose)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -315,6 +477,12 @@ def test_progress_is_shown_by_epoch():
         ({"form": "fast"}, "form: expected one of auto"),
         ({"x": X[:3]}, "equally many samples"),
         ({"x": X[:0], "y": Y[:0]}, "at least one"),
+        ({"batch_size": True}, "batch_size: expected a positive whole number"),
+        ({"x": X.tolist()}, "expected arrays"),
+        ({"x": tf.data.Dataset.from_tensors(X), "y": None}, "model.fit"),
+        ({"validation_split": 1.0}, "validation_split"),
+        ({"validation_split": 0.99}, "validation_split"),
+        ({"class_weight": {0: 2.0}, "sample_weight": np.ones(70)}, "class_weight"),
     ],
 )
 def test_wrong_arguments(arguments, message):
