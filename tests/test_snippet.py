@@ -141,7 +141,8 @@ def test_parts_of_the_package_are_refused(made_up):
         ("chapter08.clipping.clip_by_nrom", "Did you mean clip_by_norm"),
         ("chapter08.cliping.clip_by_norm", "Did you mean clipping"),
         ("chapter99.clipping.clip_by_norm", "no chapter 'chapter99'"),
-        ("clip_by_norm", "expected CHAPTER.LESSON.NAME"),
+        ("clip_by_norm", "There is no lesson 'clip_by_norm'"),
+        ("chapter08.clipping.clip_by_norm.more", "expected LESSON or LESSON.NAME"),
         ("chapter08.clipping.lesson", "nothing called 'lesson'"),
     ],
 )
@@ -166,3 +167,9 @@ def test_in_a_fresh_interpreter(name, use, tmp_path):
         [sys.executable, "-I", str(program)], capture_output=True, text=True, cwd=tmp_path, check=True
     )
     assert float(result.stdout) == pytest.approx(13.0)
+
+
+def test_a_name_is_cut_from_where_it_moved_to():
+    lesson, names = snippet.find("chapter10.vae.elbo")
+    assert (lesson.full_name, names) == ("chapter10.likelihood_bounds", ("elbo",))
+    assert "def elbo(" in snippet.cut(["chapter10.vae.elbo"])

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots, training
-from kerasnotes.chapter08.language_model import interpolation_weights, ngram_probabilities
+from kerasnotes.chapter08.counting_models import interpolation_weights, ngram_probabilities
 from kerasnotes.chapter08.sequences import Vocabulary
 from kerasnotes.chapter09.sentiment import deal_families, families
 from kerasnotes.parts import positive, whole

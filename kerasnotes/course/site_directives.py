@@ -275,11 +275,10 @@ def _report(reports, name):
 
 
 def _public(name):
-    lesson_name, _, short = name.rpartition(".")
-    lesson = catalog.find_lesson(lesson_name)
-    if short not in lesson.public_names:
-        raise Missing(f"{lesson.full_name} has no public {short!r}.{catalog.suggest(short, list(lesson.public_names))}")
-    return lesson, short
+    lesson, names = snippet.find(name)
+    if len(names) != 1 or names[0] not in lesson.public_names:
+        raise Missing(f"{lesson.full_name} has no public {name.rpartition('.')[2]!r}")
+    return lesson, names[0]
 
 
 def _kind(report, kind):

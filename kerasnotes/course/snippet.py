@@ -80,6 +80,9 @@ def find(name):
         lesson = catalog.find_lesson(".".join(parts[:-1]))
         if parts[-1] == "example" and lesson.has_example:
             return lesson, ("example",)
+        moved = top_level(lesson.tree).get(parts[-1])
+        if isinstance(moved, Alias) and (moved.module or "").startswith(PACKAGE_PREFIX + ".chapter"):
+            return find(f"{moved.module}.{moved.name}")  # a name that now lives in an earlier lesson
         if parts[-1] not in lesson.public_names:
             nearest = catalog.suggest(parts[-1], list(lesson.public_names))
             raise catalog.UsageError(f"{lesson.full_name} has nothing called {parts[-1]!r} to copy.{nearest}")
