@@ -57,6 +57,22 @@ def gradient(function, *inputs, unconnected_gradients="none"):
     return tape.gradient(result, inputs, unconnected_gradients=unconnected_gradients)
 
 
+def example():
+    """The slope of x² + 3x at 2, from a tape as the course writes it and from `gradient`; then twice in a row."""
+    x = tf.Variable(2.0)  # a variable is watched from the start
+    with tf.GradientTape() as tape:
+        y = x**2 + 3 * x
+    print("tape, variable        ", float(tape.gradient(y, x)))
+    constant = tf.constant(2.0)
+    with tf.GradientTape() as tape:
+        tape.watch(constant)  # a constant only if asked
+        y = constant**2 + 3 * constant
+    print("tape, watched constant", float(tape.gradient(y, constant)))
+    print("gradient(function, 2.)", float(gradient(lambda x: x**2 + 3 * x, 2.0)[0]))
+    print("second derivative     ", float(gradient(lambda x: gradient(lambda z: z**2 + 3 * z, x)[0], 2.0)[0]))
+    print("cut by stop_gradient  ", gradient(lambda x: tf.stop_gradient(x**2), 2.0))
+
+
 def lesson(report, *, points: int = 61):
     """Ask tapes what they have seen, differentiate twice, and call twice.
 

@@ -71,6 +71,18 @@ def throughput(device, size, repeats):
     return 2 * int(size) ** 3 / max(seconds, 1e-9)
 
 
+def example():
+    """Name the devices, put a product on each of them, and see how fast it is there."""
+    print("physical:", [device.name for device in tf.config.list_physical_devices()])
+    print("good for tf.device:", available_devices())
+    for name in available_devices():
+        with tf.device(name):
+            product = tf.ones((2, 3)) @ tf.ones((3, 2))
+        print("the product lies on", product.device)
+        for size in (64, 512):
+            print(f"{size} × {size}: {throughput(name, size, repeats=5) / 1e9:.2f} billion operations a second")
+
+
 def lesson(
     report, *, sizes: tuple[int, ...] = (64, 128, 256, 512, 1024), repeats: int = 10, tile: int = 256, seed: int = 0
 ):

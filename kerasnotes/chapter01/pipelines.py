@@ -141,6 +141,24 @@ def standardize(train, *others):
     return tuple(((array - mean) / deviation).astype(dtype) for array in arrays)
 
 
+def example():
+    """Split, scale and batch ten rows; Keras's layer and tf.data beside our functions."""
+    x, y = np.arange(20.0).reshape(10, 2) ** 2, np.array([0, 1] * 5)
+    x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.2, seed=0, stratify=y)
+    print("classes in training and test:", np.bincount(y_train), np.bincount(y_test))
+    ours, ours_test = standardize(x_train, x_test)
+    layer = keras.layers.Normalization(axis=-1)
+    layer.adapt(x_train)
+    print("test row, scaled by the training rows:", ours_test[0], layer(x_test)[0].numpy())
+
+    number = np.arange(len(ours))
+    dataset = batches(number, y_train, batch_size=3, seed=1)
+    for epoch in range(2):
+        print("epoch", epoch, [rows.numpy().tolist() for rows, _ in dataset])
+    library = tf.data.Dataset.from_tensor_slices((number, y_train)).shuffle(len(number), seed=1).batch(3)
+    print("tf.data", [rows.numpy().tolist() for rows, _ in library])
+
+
 def lesson(report, *, splits: int = 200, seed: int = 0):
     """Split the cars, scale them, and follow every row through two epochs.
 

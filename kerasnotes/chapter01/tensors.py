@@ -131,6 +131,25 @@ def pytorch_equivalents():
     return list(EQUIVALENTS)
 
 
+def example():
+    """Tensors made, typed, reshaped and changed, with what NumPy does beside it."""
+    x = tf.constant([[1, 2, 3], [4, 5, 6]], tf.float32)
+    print("described  ", describe(x), "\nin NumPy   ", describe(np.array([[1, 2, 3], [4, 5, 6]])))
+    print("reshaped   ", tf.reshape(x, (3, -1)).numpy().tolist(), "transposed", tf.transpose(x).numpy().tolist())
+    print("column+row ", (tf.constant([[10], [20]]) + tf.constant([1, 2, 3])).numpy().tolist())
+    print("cast       ", tf.cast([1.7, -1.7], tf.int32).numpy(), "and one number:", tf.reduce_sum(x).numpy().item())
+    variable = tf.Variable(x)
+    variable.assign_add(tf.ones_like(x))  # in place; a tensor cannot be changed
+    print("assign_add ", variable.numpy().tolist())
+    try:
+        print(tf.constant(1) + tf.constant(1.5))
+    except tf.errors.InvalidArgumentError as error:
+        print("int32 + float32 is refused:", type(error).__name__)
+    print("\nPyTorch | TensorFlow | NumPy")
+    for spellings in pytorch_equivalents()[16:22]:
+        print(" | ".join(spellings))
+
+
 def lesson(report, *, draws: int = 1000000, seed: int = 0):
     """Make, type, combine and reshape tensors, and hold each result against NumPy or against arithmetic.
 
