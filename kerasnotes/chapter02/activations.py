@@ -136,6 +136,28 @@ def _slope(alpha):
     return alpha
 
 
+def example():
+    """Each activation beside TensorFlow's on the same numbers, and the slopes of softmax beside the tape's."""
+    x = np.array([-2.0, 0.0, 3.0], np.float32)
+    for name, theirs, ours in (
+        ("sigmoid", tf.sigmoid(x), sigmoid(x)),
+        ("tanh", tf.tanh(x), tanh(x)),
+        ("relu", tf.nn.relu(x), relu(x)),
+        ("leaky_relu", tf.nn.leaky_relu(x), leaky_relu(x)),
+        ("elu", tf.nn.elu(x), elu(x)),
+    ):
+        print(f"{name:<10}", theirs.numpy(), ours, "slope", derivative(name, x))
+    print("softmax   ", tf.nn.softmax(x).numpy(), softmax(x), "sum", softmax(x).sum())
+
+    logits = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        y = tf.nn.softmax(logits)
+    print("every slope of softmax, from the tape and by hand:")
+    print(np.hstack([tape.jacobian(y, logits), softmax_jacobian(x)]))
+    print("maxout of x and −x:", maxout(x[:, None], [[[1, -1]]], [[0, 0]])[:, 0])
+
+
 def lesson(report, *, samples: int = 2000, seed: int = 0):
     """Every activation beside TensorFlow's, every slope beside the gradient tape's, and what each output layer can say.
 

@@ -112,6 +112,23 @@ def _positive(name, value):
         raise ValueError(f"{name}: expected a positive number, got {value!r}")
 
 
+def example():
+    """A sine drawn without training, and the same network as two Dense layers of Keras."""
+
+    def sine(x):
+        return np.sin(2 * np.pi * x)
+
+    x = np.linspace(0, 1, 1001)
+    for units in (8, 16, 32):
+        print(f"{units:>2} hidden units: largest error {np.abs(fit_steps(sine, (0, 1), units)(x) - sine(x)).max():.3f}")
+    network = fit_steps(sine, (0, 1), 8)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(8, activation="sigmoid"), keras.layers.Dense(1)])
+    model.set_weights([network.w[None], network.b, network.v[:, None], np.array([network.c])])
+    print("at 0.1, 0.4, 0.7:", network([0.1, 0.4, 0.7]), model(np.array([[0.1], [0.4], [0.7]])).numpy().ravel())
+    print("one bump, in the middle and outside:", bump([0.5, 2.0], 0, 1, 20.0))
+    print("a bump on the plane:                ", bump_2d([[0.0, 0.0], [1.0, 1.0]], [0, 0], 1.0, 20.0))
+
+
 def lesson(report, *, points: int = 20001, seed: int = 0):
     """Bumps, sums of bumps against a sine and a step, and what units without a bend can do.
 

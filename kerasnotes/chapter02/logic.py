@@ -174,6 +174,23 @@ def _sides(vertices):
     return w, b
 
 
+def example():
+    """Parity of three inputs in three ways, and a triangle."""
+    x = (np.arange(8)[:, None] >> np.arange(3)) & 1  # all inputs of three bits
+    odd = x.sum(axis=1) % 2
+    print("odd?      ", odd)
+    for name, network in (
+        ("OR of ANDs", dnf_network(odd)),
+        ("tree", parity_deep(3)),
+        ("counters", parity_shallow(3)),
+    ):
+        print(f"{name:<10}", network(x).astype(int), "hidden units:", network.hidden_count)
+    print("majority  ", threshold_unit(x, *majority_gate(3)).astype(int))
+    triangle = polygon_network([[0, 0], [1, 0], [0, 1]])
+    print("inside the triangle?", triangle(np.array([[0.2, 0.2], [0.8, 0.8]])))
+    print("cells that 1, 2, 3, 4 lines cut out of the plane:", [count_cells(lines, 2) for lines in (1, 2, 3, 4)])
+
+
 def lesson(report, *, largest: int = 10, functions: int = 65536, points: int = 10000, seed: int = 0):
     """Gates, parity and every small Boolean function on all their inputs; then polygons, corners and cells.
 

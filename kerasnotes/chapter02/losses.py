@@ -157,6 +157,21 @@ def _log_of(base):
     return math.log(base)
 
 
+def example():
+    """TensorFlow's losses as the course calls them, beside ours on the same answers."""
+    y, p = tf.constant([[0.0, 1.0, 0.0]]), tf.constant([[0.2, 0.7, 0.1]])
+    logits = tf.math.log(p) + 3.0
+    print("mean squared error  ", tf.losses.MSE(y, p).numpy(), mean_squared_error(y, p).numpy())
+    print("  under Keras's name", keras.losses.mean_squared_error(y, p).numpy())
+    print("cross-entropy       ", tf.losses.categorical_crossentropy(y, p).numpy(), cross_entropy(y, p).numpy())
+    from_logits = tf.losses.categorical_crossentropy(y, logits, from_logits=True)
+    print("  from logits       ", from_logits.numpy(), cross_entropy_from_logits(y, logits).numpy())
+    print("binary cross-entropy", tf.losses.binary_crossentropy(y, p).numpy(), binary_cross_entropy(y, p).numpy())
+    q = tf.constant([[0.5, 0.25, 0.25]])
+    print("divergence of p, q  ", keras.losses.kl_divergence(p, q).numpy(), kl_divergence(p, q).numpy())
+    print("entropy of p in bits", entropy(p, base=2).numpy(), "information of 1/8:", float(information(1 / 8, base=2)))
+
+
 def lesson(report, *, flips: int = 200, seed: int = 0):
     """Identities by hand and against Keras; slopes against the logit; likelihoods; and what Keras does at zero.
 

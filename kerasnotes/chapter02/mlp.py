@@ -105,6 +105,23 @@ def _count(name, value):
     return int(value)
 
 
+def example():
+    """A layer beside Keras's with the same weights, and a network with one hidden layer that learns XOR."""
+    x, labels = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
+    ours, theirs = Dense(3, "tanh", seed=1), keras.layers.Dense(3, "tanh")
+    y = ours(x)
+    theirs.build(x.shape)
+    theirs.set_weights([ours.w.numpy(), ours.b.numpy()])
+    print("ours, Keras's:", y[3].numpy(), theirs(x)[3].numpy())
+    print("one-hot:", one_hot(labels, 2).numpy().tolist(), tf.one_hot(labels, 2).numpy().tolist())
+
+    model = build_mlp([8], 2, activation="tanh", seed=0)
+    model.compile(keras.optimizers.Adam(0.1), keras.losses.CategoricalCrossentropy(from_logits=True))
+    history = model.fit(x, one_hot(labels, 2), epochs=40, batch_size=4, verbose=0)
+    print("loss of XOR:", history.history["loss"][0], "to", history.history["loss"][-1])
+    print("answers:", model(x).numpy().argmax(axis=1), "labels:", labels)
+
+
 def lesson(
     report,
     *,

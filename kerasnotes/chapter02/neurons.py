@@ -170,6 +170,23 @@ def _labelled(x, y):
     return x, y.astype(np.int64)
 
 
+def example():
+    """Three neurons on the same inputs, and a perceptron that learns OR."""
+    x, w, b = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([1.0, 1.0]), -0.5
+    print("fires or not", threshold_unit(x, w, b))
+    print("adds        ", linear_unit(x, w, b).numpy())
+    print("TensorFlow  ", (tf.linalg.matvec(x, w) + b).numpy())
+    print("has a place ", rbf_unit(x, [1.0, 1.0], 0.5).numpy())
+    center = tf.Variable([1.0, 1.0], dtype=tf.float64)
+    with tf.GradientTape() as tape:
+        y = rbf_unit(x, center, 0.5)
+    print("its slope along the centre, by hand", tf.reduce_sum(rbf_gradients(x, center, 0.5)[0], axis=0).numpy())
+    print("and from the tape                  ", tape.gradient(y, center).numpy())
+
+    found = train_perceptron(x, [0, 1, 1, 1])
+    print("OR learnt:", found, "at most", novikoff_bound(x, [0, 1, 1, 1]), "mistakes")
+
+
 def lesson(report, *, max_epochs: int = 1000, seeds: int = 5, seed: int = 0):
     """Three units, then Rosenblatt's rule on flowers, on XOR, and on every Boolean function of two and three inputs.
 

@@ -110,6 +110,22 @@ def _numbers(x, y):
     return x, y
 
 
+def example():
+    """A line through noisy points and a probability for two classes, beside Keras's Dense layer."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 2))
+    y = x @ [2.0, -1.0] + 0.5 + rng.normal(scale=0.1, size=50)
+    print("closed form     ", solve_least_squares(x, y))
+    print("gradient descent", fit_linear(x, y, learning_rate=0.1, steps=200))
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+    model.compile(keras.optimizers.SGD(0.1), "mean_squared_error")
+    model.fit(x, y[:, None], batch_size=50, epochs=30, verbose=0)
+    print("Keras, 30 epochs", [weight.ravel() for weight in model.get_weights()])
+    print("ours, 30 steps  ", fit_linear(x, y, learning_rate=0.1, steps=30))
+    w, b = fit_logistic(x, y > 0.5, learning_rate=0.5, steps=500, l2=0.01)
+    print("logistic: share of right answers", np.mean((sigmoid(x @ w + b) > 0.5) == (y > 0.5)))
+
+
 def lesson(report, *, steps: int = 10000, seed: int = 0):
     """Fuel consumption by a straight line, a diagnosis by a probability, and what happens without a penalty.
 
