@@ -101,6 +101,19 @@ def _path(gradient, start, learning_rate, steps):
     return np.concatenate([start[None], np.zeros((steps, start.size))])
 
 
+def example():
+    """Descent on ½·4·w² at four step sizes, then with momentum and without in a long valley."""
+    for rate in (0.125, 0.25, 0.375, 0.525):  # half of 1/λ, 1/λ, and on both sides of 2/λ
+        path = gradient_descent(lambda w: 4 * w, [1.0], rate, 4)
+        print(f"rate {rate:.3f}:", path[:, 0], "each step leaves", convergence_ratio(path, [0.0])[0])
+    curvatures = np.array([1.0, 0.001])
+    for name, descend in (("plain", gradient_descent), ("Nesterov", nesterov_descent)):
+        path = descend(lambda w: curvatures * w, [1.0, 1.0], 1.0, 200)
+        print(f"{name:<8} in a long valley: value {(curvatures * path[-1] ** 2).sum() / 2:.2g} after 200 steps")
+    path = subgradient_descent(np.sign, [1.0, -0.5], 1.0, 100)
+    print("best |x| + |y| by subgradients, 100 steps:", np.abs(path).sum(axis=1).min())
+
+
 def lesson(report, *, steps: int = 4096, rates: int = 401, seed: int = 0):
     """One parabola at many step sizes, long valleys, four rates of convergence, and a kink.
 

@@ -110,6 +110,25 @@ def _one_number(value):
     return value
 
 
+def example():
+    """x² + y² at (1, 2): the tape as the course uses it, beside differences and a slope in one direction."""
+    x, y = tf.Variable(1.0), tf.constant(2.0)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(tensor=y)  # a variable is watched from the start, a constant on request
+        value = tf.math.pow(x, 2) + tf.math.pow(y, 2)
+    print("tape, one by one  ", float(tape.gradient(value, x)), float(tape.gradient(value, y)))
+    print("tape, both at once", [float(slope) for slope in tape.gradient(target=value, sources=[x, y])])
+    print("differences       ", numerical_gradient(lambda w: w[0] ** 2 + w[1] ** 2, [1.0, 2.0]))
+
+    def bowl(w):
+        return tf.math.pow(w[0], 2) + tf.math.pow(w[1], 2)
+
+    print(
+        "slope along (2, 4) and across it", directional_derivative(bowl, [1.0, 2.0], [[2.0, 4.0], [-4.0, 2.0]]).numpy()
+    )
+    print("Hessian", hessian(bowl, [1.0, 2.0]).numpy().tolist())
+
+
 def lesson(report, *, directions: int = 3600, points: int = 20, seed: int = 0):
     """One gradient in three ways, its slopes all around, what a tape records, the Hessian, and the best step.
 

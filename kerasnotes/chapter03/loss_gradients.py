@@ -55,6 +55,22 @@ def _pair(y, output, name):
     return y, output
 
 
+def example():
+    """Both gradients beside the tape through TensorFlow's own losses."""
+    y, logits = tf.constant([[0.0, 1.0, 0.0]]), tf.math.log([[0.7, 0.2, 0.1]])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(logits)
+        squared = keras.losses.mean_squared_error(y, logits)
+        entropy = keras.losses.categorical_crossentropy(y, logits, from_logits=True)
+        fused = tf.nn.softmax_cross_entropy_with_logits(labels=2 * y, logits=logits)
+    print("squared error, tape  ", tape.gradient(squared, logits).numpy()[0])
+    print("2 (o − y) / d        ", mse_gradient(y, logits).numpy()[0])
+    print("cross-entropy, tape  ", tape.gradient(entropy, logits).numpy()[0])
+    print("p·Σy − y             ", softmax_cross_entropy_gradient(y, logits).numpy()[0])
+    print("labels that sum to 2:", softmax_cross_entropy_gradient(2 * y, logits).numpy()[0])
+    print("TensorFlow's p − y   ", tape.gradient(fused, logits).numpy()[0])
+
+
 def lesson(report, *, batch: int = 50, steps: int = 200, seed: int = 0):
     """Both gradients against the tape and Keras, by the chain rule, and what labels that sum to two do.
 

@@ -181,6 +181,26 @@ def _expect_rprop(learning_rate, increase, decrease, min_step, max_step):
     _expect(0 < decrease < 1, "decrease", "a number between 0 and 1", decrease)
 
 
+def example():
+    """Three steps of each method beside Keras's optimizer of the same name, on the same slopes."""
+    slopes = [np.array([0.01, -100.0]), np.array([0.02, -50.0]), np.array([0.01, 25.0])]
+    for ours, theirs in (
+        (Rprop(0.01), KerasRprop(0.01)),
+        (AdaGrad(0.01), keras.optimizers.Adagrad(learning_rate=0.01)),
+        (RMSProp(0.01, momentum=0.9), keras.optimizers.RMSprop(learning_rate=0.01, momentum=0.9)),
+        (Adam(0.01), keras.optimizers.Adam(learning_rate=0.01)),
+    ):
+        w, variable = np.zeros(2), keras.Variable([0.0, 0.0])
+        for slope in slopes:
+            w = ours.step(w, slope)
+            theirs.apply([tf.constant(slope, tf.float32)], [variable])
+        print(f"{type(ours).__name__:<8}", w, "Keras", variable.numpy())
+    x = np.eye(4)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(KerasRprop(), "mse")
+    print("KerasRprop in fit:", model.fit(x, x[:, :1], batch_size=4, epochs=12, verbose=0).history["loss"][-1])
+
+
 def lesson(report, *, steps: int = 400, curvature: float = 100.0, epochs: int = 300, seed: int = 0):
     """Compare the methods with Keras's, on a saddle, in a valley, in the same valley turned by 45°, and in training.
 

@@ -102,6 +102,20 @@ def _start(start, steps, learning_rate):
     return [start]
 
 
+def example():
+    """The same long valley for three methods, and a saddle, to which Newton goes as to any flat place."""
+    curvatures = np.array([1.0, 100.0])
+
+    def valley(w):
+        return tf.reduce_sum(curvatures * w**2) / 2
+
+    print("descent, 50 steps", gradient_descent(lambda w: curvatures * w, [1.0, 1.0], 2 / 101, 50)[-1])
+    print("Quickprop, path  ", quickprop(lambda w: curvatures * w, [1.0, 1.0], 4, 0.001, max_growth=np.inf).tolist())
+    print("Newton, one step ", newton(valley, [1.0, 1.0], 1)[-1])
+    print("curvature from two slopes", secant_curvature([1.0, 1.0], curvatures, [0.5, 0.5], curvatures / 2))
+    print("Newton on x² − y²", newton(lambda w: w[0] ** 2 - w[1] ** 2, [1.0, 0.5], 1)[-1])
+
+
 def lesson(report, *, condition: float = 100.0, dims: tuple[int, ...] = (2, 10, 50), seed: int = 0):
     """One step or many: quadratics of all shapes, learning rates around 1, and functions that are not quadratic.
 

@@ -12,6 +12,7 @@ arXiv:1109.5647; Dekel et al. 2012, arXiv:1012.1367 (the rate with batches).
 import math
 import time
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -103,6 +104,25 @@ def smooth(values, decay=0.9):
         total, weight = decay * total + (1 - decay) * value, decay * weight + (1 - decay)
         result.append(total / weight)
     return np.array(result)
+
+
+def example():
+    """Least squares batch by batch, the mean of its path, and Keras's SGD with and without such a mean."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(256, 3))
+    y = x @ [1.0, 2.0, 3.0] + rng.normal(size=256)
+    best = np.linalg.lstsq(x, y, rcond=None)[0]
+    for size in (1, 16, 256):
+        path = sgd(lambda w, x, y: x.T @ (x @ w - y) / len(x), x, y, np.zeros(3), 0.05, size, epochs=20)
+        ends = [np.linalg.norm(points[-1] - best) for points in (path, polynomial_average(path))]
+        print(f"batch {size:>3}: {len(path) - 1:>4} updates, off by {ends[0]:.4f}, their mean by {ends[1]:.4f}")
+    print("a noisy row made smooth:", smooth([0.0, 1.0, 0.0, 1.0], decay=0.5))
+
+    for average in (False, True):  # Keras's own mean is exponential; it is put into the weights when training ends
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
+        model.compile(keras.optimizers.SGD(0.025, use_ema=average, ema_momentum=0.99), "mse")
+        model.fit(x, y[:, None], batch_size=1, epochs=2, verbose=0)
+        print("Keras, batch 1, use_ema:", average, np.linalg.norm(model.get_weights()[0][:, 0] - best))
 
 
 def lesson(

@@ -100,6 +100,23 @@ class Swats(keras.optimizers.Optimizer):
         return {**super().get_config(), **self.own}
 
 
+def example():
+    """A narrow valley walked with Adam and with SWATS, which changes to SGD on the way; then SWATS in `fit`."""
+    curvatures = tf.constant([1.0, 10.0])
+    for optimizer in (keras.optimizers.Adam(0.1), Swats(0.1), Swats(0.1, tolerance=0.001)):
+        w = keras.Variable([1.0, 1.0])
+        for _ in range(60):
+            optimizer.apply([curvatures * w], [w])
+        print(f"{type(optimizer).__name__:<5} is after 60 steps at", w.numpy())
+        if isinstance(optimizer, Swats):
+            print("  switched after step", optimizer.switched_at, "to SGD's rate", optimizer.sgd_learning_rate)
+
+    x = np.random.default_rng(0).normal(size=(64, 3))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile(Swats(), "mse", jit_compile=False)  # a network this small is not worth compiling
+    print("in fit:", model.fit(x, x[:, :1], batch_size=32, epochs=3, verbose=0).history["loss"])
+
+
 def lesson(
     report,
     *,
