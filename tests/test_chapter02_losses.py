@@ -142,11 +142,11 @@ def test_inside_a_compiled_function():
     [
         (lambda: mean_squared_error([1.0, 2.0], [1.0]), "output: expected the shape of y"),
         (lambda: mean_squared_error(1.0, 2.0), "output: expected the shape of y"),
-        (lambda: mean_squared_error([], []), "output: expected the shape of y"),
+        (lambda: mean_squared_error([], []), "output: expected numbers, at least one"),
         (lambda: half_squared_error([[1.0]], [1.0]), "output: expected the shape of y"),
         (lambda: information(-0.1), "p: expected probabilities between 0 and 1"),
         (lambda: information(np.nan), "p: expected probabilities between 0 and 1"),
-        (lambda: information([]), "p: expected probabilities between 0 and 1"),
+        (lambda: information([]), "p: expected numbers, at least one"),
         (lambda: information(0.5, base=1), "base: expected a number above 1, got 1"),
         (lambda: information(0.5, base=np.inf), "base: expected a number above 1"),
         (lambda: entropy([0.5, 0.4]), "p: expected distributions that sum to 1"),

@@ -108,12 +108,8 @@ def example():
     for torch_code, tensorflow_code, numpy_code in pytorch_equivalents():
         if torch_code in ("x.T", "x.sum()", "x.mean(dim=1)", "x.argmax(dim=1)", "x.clamp(2, 5)", "x[x > 2]"):
             print("PyTorch    ", torch_code)
-            print(
-                "TensorFlow ",
-                tensorflow_code,
-                "=",
-                eval(tensorflow_code, {"tf": tf, "x": tf.constant(x)}).numpy().tolist(),
-            )
+            value = eval(tensorflow_code, {"tf": tf, "x": tf.constant(x)})
+            print("TensorFlow ", tensorflow_code, "=", value.numpy().tolist())
             print("NumPy      ", numpy_code, "=", eval(numpy_code, {"np": np, "x": x}).tolist())
     targets, outputs = tf.constant([0.0, 1.0]), tf.constant([0.5, 1.0])
     print("Keras's losses take the targets first:", keras.losses.MeanSquaredError()(targets, outputs).numpy())

@@ -1,8 +1,8 @@
 """Cross-entropy is entropy plus divergence, and its slope stays alive where that of the squared error dies.
 
 An answer that is wrong and sure of itself gets almost no correction from the squared error behind a sigmoid; from the
-cross-entropy it gets the full error. Both losses are likelihoods: of coins the one, of Gaussian noise the other. And it
-matters what a loss is given: logarithms to which base, probabilities or logits.
+cross-entropy it gets the full error. Both losses are likelihoods: of coins the one, of Gaussian noise the other. Which
+logarithm is meant matters too: the course writes base 2, TensorFlow computes with base e.
 
 Notes: chapter 02, "Loss functions" (损失函数).
 Source: Shannon 1948, A mathematical theory of communication, Section 6; Kullback and Leibler 1951, On information and
@@ -11,28 +11,16 @@ sufficiency; Goodfellow et al. 2016, Deep Learning, Sections 3.13 and 6.2.2; htt
 
 import functools
 import math
-import operator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
+from kerasnotes.parts import floating
 
 SMOKE = {"flips": 20}
 SECONDS = 1
-
-SPELLINGS = (
-    "keras.losses.mean_squared_error",
-    "tf.keras.losses.mean_squared_error",
-    "tf.losses.mean_squared_error",
-    "tf.keras.losses.MSE",
-    "tf.losses.MSE",
-    "keras.losses.MSE",
-    "tf.keras.losses.MeanSquaredError",
-    "tf.losses.categorical_crossentropy",
-    "tf.keras.losses.categorical_crossentropy",
-)
 
 
 def mean_squared_error(y, output):
@@ -121,23 +109,18 @@ def cross_entropy_from_logits(p, logits):
     return tf.reduce_sum(p * (tf.reduce_logsumexp(logits, axis=-1, keepdims=True) - logits), axis=-1)
 
 
-def _floating(value):
-    value = tf.convert_to_tensor(value)
-    return value if value.dtype.is_floating else tf.cast(value, tf.float32)
-
-
 def _pair(first, a, second, b):
-    b = _floating(b)
+    b = floating(second, b)
     a = tf.cast(tf.convert_to_tensor(a, dtype_hint=b.dtype), b.dtype)  # the hint saves digits of plain floats
-    if not a.shape.rank or not a.shape.is_compatible_with(b.shape) or 0 in b.shape:
+    if not a.shape.rank or not a.shape.is_compatible_with(b.shape):
         raise ValueError(f"{second}: expected the shape of {first}, {a.shape}, with one axis or more, got {b.shape}")
     return a, b
 
 
 def _probabilities(name, p):
-    p = _floating(p)
+    p = floating(name, p)
     known = tf.get_static_value(p)  # None while a tf.function is traced
-    if known is not None and not (known.size and (known >= 0).all() and (known <= 1).all()):
+    if known is not None and not ((known >= 0) & (known <= 1)).all():
         raise ValueError(f"{name}: expected probabilities between 0 and 1, got {known}")
     return p
 
@@ -173,7 +156,7 @@ def example():
 
 
 def lesson(report, *, flips: int = 200, seed: int = 0):
-    """Identities by hand and against Keras; slopes against the logit; likelihoods; and what Keras does at zero.
+    """Identities by hand and against Keras; slopes against the logit; likelihoods; and units of information.
 
     Args:
         report: The report to write to.
@@ -186,8 +169,6 @@ def lesson(report, *, flips: int = 200, seed: int = 0):
     _against_keras(report, p, q, rng)
     _slopes(report)
     _likelihoods(report, flips, rng)
-    _zero(report)
-    _logits(report)
     _conventions(report, p, q)
 
 
@@ -274,48 +255,6 @@ def _likelihoods(report, flips, rng):
         report.check(f"{name} is smallest at the mean, to the grid's step", best, drawn.mean(), atol=0.001)
 
 
-def _zero(report):
-    y, wrong, logits = tf.constant([[1.0, 0.0]]), tf.constant([[0.0, 1.0]]), tf.constant([[-50.0, 50.0]])
-    softmax = keras.Sequential([keras.Input((2,)), keras.layers.Softmax()])
-    categorical, binary = keras.losses.categorical_crossentropy, keras.losses.binary_crossentropy
-    below_one = 1 - np.float64(np.float32(1 - 1e-7))  # 1.19e-7: single precision has nothing nearer below 1
-    rows = [
-        ["categorical, probability 0", categorical(y, wrong)[0], -math.log(1e-7)],
-        ["binary, target 1, probability 0", binary([[1.0]], [[0.0]])[0], -math.log(1e-7)],
-        ["binary, target 0, probability 1", binary([[0.0]], [[1.0]])[0], -math.log(below_one)],
-        ["categorical, tf.nn.softmax of logits ±50", categorical(y, tf.nn.softmax(logits))[0], -math.log(1e-7)],
-        ["categorical, a model's softmax of logits ±50", categorical(y, softmax(logits))[0], 100.0],
-    ]
-    report.table("Keras's cross-entropy of an answer that is sure and wrong, nats", ["loss", "Keras", "expected"], rows)
-    report.check(
-        "it is clipped at 1e-7, or goes back to the logits", [row[1] for row in rows], [row[2] for row in rows]
-    )
-    report.check("without clipping it is infinite", bool(np.isinf(cross_entropy(y, wrong)[0])), True)
-    grid = np.linspace(0.01, 0.99, 99)
-    soft = np.broadcast_to([0.9, 0.1], (99, 2))
-    smallest = np.min(cross_entropy(soft, np.stack([grid, 1 - grid], axis=1)))
-    report.check("labels (0.9, 0.1): the smallest cross-entropy is their entropy", smallest, entropy(soft[0]))
-    report.correction(
-        "ends of the cross-entropy",
-        course="infinite when the model says 0; its minimum is 0",
-        correct="in Keras 16.118 for bare probabilities (15.942 for a binary target 0), exact for a model that ends in "
-        "softmax; the minimum is the entropy of the labels, 0 for one-hot labels only",
-        shown_by="Keras's values at probability 0 and at logits ±50; a grid of answers to labels (0.9, 0.1)",
-    )
-
-
-def _logits(report):
-    logits, label = np.array([[2.0, 1.0, -0.5]]), np.array([[1.0, 0.0, 0.0]])
-    rows = [
-        [name, *(keras.losses.categorical_crossentropy(label, given, from_logits=flag)[0] for flag in (False, True))]
-        for name, given in (("probabilities", tf.nn.softmax(logits)), ("logits", tf.constant(logits)))
-    ]
-    report.table("One answer, logits (2, 1, −½), target 0", ["given", "from_logits=False", "from_logits=True"], rows)
-    right = math.log(np.exp(logits).sum()) - 2
-    report.check("probabilities with False, logits with True: right", [rows[0][1], rows[1][2]], [right, right])
-    report.at_least("the other two: off by", np.abs(np.array([rows[0][2], rows[1][1]]) - right), 0.1)
-
-
 def _conventions(report, p, q):
     ratio = keras.losses.categorical_crossentropy(p, q) / cross_entropy(p, q, base=2)
     report.check("Keras's cross-entropy over the one with log₂ is ln 2", ratio, np.full(50, math.log(2)))
@@ -336,23 +275,3 @@ def _conventions(report, p, q):
         correct="−log p",
         shown_by="halving the probability adds one bit, it does not double the information",
     )
-    found = {name: _exists(name) for name in SPELLINGS}
-    report.table(f"Names in TensorFlow {tf.__version__}, Keras {keras.__version__}", ["name", "there"], found.items())
-    stable = [found["keras.losses.mean_squared_error"], found["tf.losses.MSE"]]
-    report.check("keras.losses.mean_squared_error and tf.losses.MSE are there", stable, [True, True])
-    if not found["tf.keras.losses.mean_squared_error"]:
-        report.correction(
-            "name of the squared error",
-            course="tf.keras.losses.mean_squared_error",
-            correct="keras.losses.mean_squared_error, tf.keras.losses.MSE or tf.losses.MSE",
-            shown_by="looking up each spelling",
-        )
-
-
-def _exists(name):
-    package, _, path = name.partition(".")
-    try:
-        operator.attrgetter(path)({"tf": tf, "keras": keras}[package])
-    except AttributeError:
-        return False
-    return True
