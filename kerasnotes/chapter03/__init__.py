@@ -9,6 +9,7 @@ LESSONS = (
     "loss_gradients",
     "descent",
     "stochastic",
+    "rprop",
     "optimizers",
     "swats",
     "second_order",
