@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
-from kerasnotes.chapter01.equivalents import pytorch_equivalents  # noqa: F401 (readers look for it here as well)
+from kerasnotes.chapter01.equivalents import pytorch_equivalents as pytorch_equivalents  # looked for here too
 
 SMOKE = {"draws": 20000}
 SECONDS = 1

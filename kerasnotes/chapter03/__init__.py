@@ -8,6 +8,7 @@ LESSONS = (
     "gradients",
     "loss_gradients",
     "descent",
+    "batch_size",
     "stochastic",
     "rprop",
     "optimizers",

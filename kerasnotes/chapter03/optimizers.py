@@ -17,7 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
-from kerasnotes.chapter03.rprop import ArrayOptimizer, KerasRprop, Rprop  # noqa: F401 (all methods in one place)
+from kerasnotes.chapter03.rprop import ArrayOptimizer, Rprop
+from kerasnotes.chapter03.rprop import KerasRprop as KerasRprop  # looked for here too
 from kerasnotes.parts import positive, share
 
 SMOKE = {"steps": 60}
