@@ -80,5 +80,5 @@ def test_gradients_stay_differentiable():
 @pytest.mark.parametrize("gradient", [mse_gradient, softmax_cross_entropy_gradient])
 @pytest.mark.parametrize(("y", "output"), [([1.0], [1.0, 2.0]), (1.0, 2.0), ([], []), ([[1.0]], [1.0])])
 def test_bad_arguments(gradient, y, output):
-    with pytest.raises(ValueError, match="expected the shape of y"):
+    with pytest.raises(ValueError, match=r"expected the shape of y|expected numbers, at least one"):
         gradient(y, output)

@@ -20,21 +20,21 @@ SECONDS = 1
 
 def sigmoid(x):
     """1 / (1 + e^−x), from any number to (0, 1). Only e^−|x| is computed, which cannot overflow."""
-    x = _floating(x)
+    x = _as_floats(x)
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, small) / (1 + small)
 
 
 def tanh(x):
     """(e^x − e^−x) / (e^x + e^−x), from any number to (−1, 1)."""
-    x = _floating(x)
+    x = _as_floats(x)
     below_one = -np.expm1(-2 * np.abs(x))  # expm1(z) is e^z − 1 without loss of digits near zero
     return np.sign(x) * below_one / (2 - below_one)
 
 
 def relu(x):
     """The larger of x and 0."""
-    return np.maximum(_floating(x), 0)
+    return np.maximum(_as_floats(x), 0)
 
 
 def leaky_relu(x, alpha=0.2):
@@ -42,7 +42,7 @@ def leaky_relu(x, alpha=0.2):
 
     Raises: ValueError: If `alpha` is negative or not finite.
     """
-    x = _floating(x)
+    x = _as_floats(x)
     return np.where(x > 0, x, _slope(alpha) * x).astype(x.dtype)
 
 
@@ -51,7 +51,7 @@ def elu(x, alpha=1.0):
 
     Raises: ValueError: If `alpha` is negative or not finite.
     """
-    x = _floating(x)
+    x = _as_floats(x)
     return np.where(x > 0, x, _slope(alpha) * np.expm1(np.minimum(x, 0))).astype(x.dtype)
 
 
@@ -66,7 +66,7 @@ def maxout(x, w, b):
     Returns: Array (..., units).
     Raises: ValueError: If the shapes do not fit.
     """
-    x, w, b = (_floating(value, name) for value, name in ((x, "x"), (w, "w"), (b, "b")))
+    x, w, b = (_as_floats(value, name) for value, name in ((x, "x"), (w, "w"), (b, "b")))
     if w.ndim != 3 or x.shape[-1:] != w.shape[:1]:
         raise ValueError(f"w: expected shape (inputs, units, pieces) for inputs of shape {x.shape}, got {w.shape}")
     if b.shape != w.shape[1:]:
@@ -81,7 +81,7 @@ def softmax(x, axis=-1):
 
     Raises: ValueError: If `x` has no such axis.
     """
-    x = _floating(x)
+    x = _as_floats(x)
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis: expected an axis of an array of shape {x.shape}, got {axis!r}")
     e = np.exp(x - x.max(axis=axis, keepdims=True))
@@ -119,11 +119,12 @@ def derivative(name, x, **parameters):
     unknown = parameters.keys() - ({"alpha"} if name in ("leaky_relu", "elu") else set())
     if unknown:
         raise ValueError(f"parameters: {name} does not take {', '.join(sorted(unknown))}")
-    x = _floating(x)
+    x = _as_floats(x)
     return np.where(np.isnan(x), x, slopes[name](x, **parameters)).astype(x.dtype)
 
 
-def _floating(x, name="x"):
+def _as_floats(x, name="x"):
+    """An array of floats: those that are floats keep their precision."""
     x = np.asarray(x)
     if x.dtype.kind not in "biuf" or x.size == 0:
         raise ValueError(f"{name}: expected numbers, got an array of shape {x.shape} and type {x.dtype}")

@@ -16,6 +16,7 @@ import numpy as np
 
 from kerasnotes import plots
 from kerasnotes.chapter02.activations import relu, sigmoid
+from kerasnotes.parts import positive, whole
 
 SMOKE = {"points": 2001}
 SECONDS = 3
@@ -37,7 +38,7 @@ def bump(x, left, right, steepness):
     x = np.asarray(x, np.float64)
     if not (np.isfinite([left, right]).all() and left < right):
         raise ValueError(f"right: expected a wall to the right of {left!r}, got {right!r}")
-    _positive("steepness", steepness)
+    positive("steepness", steepness)
     return sigmoid(steepness * (x - left)) - sigmoid(steepness * (x - right))
 
 
@@ -73,8 +74,7 @@ def fit_steps(function, interval, units):
     start, end = interval
     if not (np.isfinite([start, end]).all() and start < end):
         raise ValueError(f"interval: expected (start, end) with start < end, got {interval!r}")
-    if not isinstance(units, (int, np.integer)) or units < 1:
-        raise ValueError(f"units: expected a positive integer, got {units!r}")
+    units = whole("units", units)
     walls = np.linspace(start, end, units + 2)
     heights = np.asarray(function((walls[:-1] + walls[1:]) / 2), np.float64)  # (units + 1,)
     if heights.shape != (units + 1,) or not np.isfinite(heights).all():
@@ -101,15 +101,10 @@ def bump_2d(x, center, width, steepness):
     x, center = np.asarray(x, np.float64), np.asarray(center, np.float64)
     if x.shape[-1:] != (2,) or center.shape != (2,):
         raise ValueError(f"x, center: expected shapes (..., 2) and (2,), got {x.shape} and {center.shape}")
-    _positive("width", width)
-    _positive("steepness", steepness)
+    positive("width", width)
+    positive("steepness", steepness)
     bumps = [bump(x[..., i], center[i] - width / 2, center[i] + width / 2, steepness) for i in range(2)]
     return sigmoid(steepness * (bumps[0] + bumps[1] - 1.5))
-
-
-def _positive(name, value):
-    if not 0 < value < np.inf:
-        raise ValueError(f"{name}: expected a positive number, got {value!r}")
 
 
 def example():

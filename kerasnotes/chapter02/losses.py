@@ -25,14 +25,27 @@ SECONDS = 1
 
 def mean_squared_error(y, output):
     """The mean of (output − y)² over the last axis, (..., outputs) to (...). Raises ValueError if the shapes differ."""
-    y, output = _pair("y", y, "output", output)
+    y, output = matched("y", y, "output", output)
     return tf.reduce_mean((output - y) ** 2, axis=-1)
 
 
 def half_squared_error(y, output):
     """Half the sum of (output − y)² over the last axis; its slope is output − y. Raises ValueError as the mean does."""
-    y, output = _pair("y", y, "output", output)
+    y, output = matched("y", y, "output", output)
     return tf.reduce_sum((output - y) ** 2, axis=-1) / 2
+
+
+def matched(first, a, second, b):
+    """Two arrays of one shape and one type, that of the second: a column would be broadcast against a row in silence.
+
+    Args: `first` and `second` are the names of the arrays `a` and `b` in an error's message.
+    Raises: ValueError: If the shapes differ, or there is no axis or no number.
+    """
+    b = floating(second, b)
+    a = tf.cast(tf.convert_to_tensor(a, dtype_hint=b.dtype), b.dtype)  # the hint saves digits of plain floats
+    if a.shape.rank == 0 or not a.shape.is_compatible_with(b.shape):
+        raise ValueError(f"{second}: expected the shape of {first}, {a.shape}, with one axis or more, got {b.shape}")
+    return a, b
 
 
 def information(p, base=math.e):
@@ -88,7 +101,7 @@ def binary_cross_entropy(y, p):
     Returns: A tensor (...).
     Raises: ValueError: If the shapes differ or a value is outside [0, 1].
     """
-    y, p = _pair("y", y, "p", p)
+    y, p = matched("y", y, "p", p)
     for name, value in (("y", y), ("p", p)):
         _probabilities(name, value)
     return -tf.reduce_mean(tf.math.xlogy(y, p) + tf.math.xlog1py(1 - y, -p), axis=-1)
@@ -104,17 +117,9 @@ def cross_entropy_from_logits(p, logits):
     Returns: A tensor (...), in nats.
     Raises: ValueError: If the shapes differ or `p` is no distribution.
     """
-    p, logits = _pair("p", p, "logits", logits)
+    p, logits = matched("p", p, "logits", logits)
     _distributions(p, p)
     return tf.reduce_sum(p * (tf.reduce_logsumexp(logits, axis=-1, keepdims=True) - logits), axis=-1)
-
-
-def _pair(first, a, second, b):
-    b = floating(second, b)
-    a = tf.cast(tf.convert_to_tensor(a, dtype_hint=b.dtype), b.dtype)  # the hint saves digits of plain floats
-    if not a.shape.rank or not a.shape.is_compatible_with(b.shape):
-        raise ValueError(f"{second}: expected the shape of {first}, {a.shape}, with one axis or more, got {b.shape}")
-    return a, b
 
 
 def _probabilities(name, p):
@@ -126,7 +131,7 @@ def _probabilities(name, p):
 
 
 def _distributions(p, q):
-    p, q = _pair("p", p, "q", q)
+    p, q = matched("p", p, "q", q)
     for name, value in (("p", p), ("q", q)):
         known = tf.get_static_value(_probabilities(name, value))
         if known is not None and np.abs(known.sum(axis=-1, dtype=np.float64) - 1).max() > 1e-3:

@@ -17,6 +17,7 @@ import tensorflow as tf
 from kerasnotes import data, plots, training
 from kerasnotes.chapter02.neurons import linear_unit
 from kerasnotes.chapter02.regression import solve_least_squares
+from kerasnotes.parts import layer_seeds, whole
 
 SMOKE = {"steps": 5, "epochs": 1, "examples": 512, "units": 16, "xor_units": (1, 2)}
 SECONDS = 20
@@ -36,7 +37,7 @@ class Dense:
     """
 
     def __init__(self, units, activation=None, seed=0):
-        self.units, self.seed, self.w, self.b = _count("units", units), seed, None, None
+        self.units, self.seed, self.w, self.b = whole("units", units), seed, None, None
         try:
             self.activation = keras.activations.get(activation)
         except (ValueError, TypeError):
@@ -52,7 +53,7 @@ class Dense:
 
     def build(self, inputs):
         """Make the weights for so many inputs."""
-        bound = np.sqrt(6 / (_count("inputs", inputs) + self.units))
+        bound = np.sqrt(6 / (whole("inputs", inputs) + self.units))
         w = np.random.default_rng(self.seed).uniform(-bound, bound, size=(inputs, self.units))
         self.w, self.b = tf.Variable(w, dtype=tf.float32), tf.Variable(tf.zeros(self.units))
 
@@ -71,10 +72,10 @@ def one_hot(labels, classes):
     if not labels.dtype.is_integer:
         raise ValueError(f"labels: expected integers, got {labels.dtype.name}")
     known = tf.get_static_value(labels)  # None while a tf.function is traced
-    if known is not None and not (known.size and known.min() >= 0 and known.max() < _count("classes", classes)):
+    if known is not None and not (known.size and known.min() >= 0 and known.max() < whole("classes", classes)):
         found = f"{known.min()} to {known.max()}" if known.size else "none"
         raise ValueError(f"labels: expected integers from 0 to {classes - 1}, got {found}")
-    places = tf.range(_count("classes", classes), dtype=tf.int64)
+    places = tf.range(whole("classes", classes), dtype=tf.int64)
     return tf.cast(tf.cast(labels, tf.int64)[..., None] == places, tf.float32)
 
 
@@ -90,19 +91,14 @@ def build_mlp(hidden, classes, activation="relu", seed=0):
     Returns: A `keras.Sequential`, built when the first inputs (batch, inputs) come.
     Raises: ValueError: If a layer has no positive integer of units.
     """
-    sizes = [*(_count("hidden", units) for units in hidden), _count("classes", classes)]
-    seeds = np.random.default_rng(seed).integers(2**31, size=len(sizes)).tolist()
-    start = [keras.initializers.GlorotUniform(seed=layer_seed) for layer_seed in seeds]
-    kinds = [activation] * (len(sizes) - 1) + [None]
+    sizes = [*(whole("hidden", units) for units in hidden), whole("classes", classes)]
+    kinds, seeds = [activation] * (len(sizes) - 1) + [None], layer_seeds(seed)
     return keras.Sequential(
-        [keras.layers.Dense(n, kind, kernel_initializer=w) for n, kind, w in zip(sizes, kinds, start, strict=True)]
+        [
+            keras.layers.Dense(n, kind, kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)))
+            for n, kind in zip(sizes, kinds, strict=True)
+        ]
     )
-
-
-def _count(name, value):
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}: expected a positive integer, got {value!r}")
-    return int(value)
 
 
 def example():

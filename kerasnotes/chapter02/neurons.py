@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots
+from kerasnotes.parts import floating, whole
 
 SMOKE = {"max_epochs": 200, "seeds": 1}
 SECONDS = 3
@@ -46,7 +47,7 @@ def linear_unit(x, w, b):
     Returns: A tensor (...) or (..., units).
     Raises: ValueError: If the shapes do not fit.
     """
-    x = _floating(x)
+    x = floating("x", x)
     w, b = _like(w, x), _like(b, x)
     _check_shapes(x, w, b)
     return tf.tensordot(x, w, axes=1) + b  # (..., units)
@@ -63,7 +64,7 @@ def rbf_unit(x, center, beta):
     Returns: A tensor (...) of values in [0, 1].
     Raises: ValueError: If the shapes do not fit or `beta` is not positive and finite.
     """
-    x = _floating(x)
+    x = floating("x", x)
     center, beta = _like(center, x), _like(beta, x)
     known_beta = tf.get_static_value(beta)  # None while a tf.function is traced
     if beta.shape.rank or (known_beta is not None and not 0 < known_beta < np.inf):
@@ -81,7 +82,7 @@ def rbf_gradients(x, center, beta):
     Returns: `(d_center, d_beta)`, tensors (..., inputs) and (...).
     """
     y = rbf_unit(x, center, beta)
-    away = _floating(x) - _like(center, y)  # (..., inputs)
+    away = floating("x", x) - _like(center, y)  # (..., inputs)
     return 2 * _like(beta, y) * away * y[..., None], -tf.reduce_sum(away**2, axis=-1) * y
 
 
@@ -106,9 +107,7 @@ def train_perceptron(x, y, max_epochs=1000, seed=0):
     Returns: A `PerceptronResult`.
     Raises: ValueError: If an input is not finite, a label is not 0 or 1, or `max_epochs` is not a positive integer.
     """
-    x, y = _labelled(x, y)
-    if not isinstance(max_epochs, (int, np.integer)) or max_epochs < 1:
-        raise ValueError(f"max_epochs: expected a positive integer, got {max_epochs!r}")
+    (x, y), max_epochs = _labelled(x, y), whole("max_epochs", max_epochs)
     rng = np.random.default_rng(seed)
     w, b, mistakes_per_epoch = np.zeros(x.shape[1]), 0.0, []
     while len(mistakes_per_epoch) < max_epochs and 0 not in mistakes_per_epoch[-1:]:
@@ -142,11 +141,6 @@ def novikoff_bound(x, y, steps=20000):
     if margin <= 0:
         raise ValueError(f"y: expected classes that a line separates, found no line in {steps} steps")
     return float((signed**2).sum(axis=1).max() / margin**2)
-
-
-def _floating(x):
-    x = tf.convert_to_tensor(x)
-    return x if x.dtype.is_floating else tf.cast(x, tf.float32)
 
 
 def _like(value, x):

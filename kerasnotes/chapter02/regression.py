@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from kerasnotes import data, plots
 from kerasnotes.chapter02.activations import sigmoid
+from kerasnotes.parts import positive, whole
 
 SMOKE = {"steps": 200}
 SECONDS = 3
@@ -83,11 +84,8 @@ def _cross_entropy(sums, y):
 
 
 def _descend(x, y, learning_rate, steps, l2, history, loss_and_slope):
-    x, y = _numbers(x, y)
-    if not 0 < learning_rate < np.inf:
-        raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
-    if not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise ValueError(f"steps: expected a positive integer, got {steps!r}")
+    (x, y), steps = _numbers(x, y), whole("steps", steps)
+    positive("learning_rate", learning_rate)
     w, b, losses = np.zeros(x.shape[1]), 0.0, []
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(steps + 1):

@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from kerasnotes import plots
+from kerasnotes.parts import positive, whole
 
 SMOKE = {"rates": 101}  # the rest takes half a second
 SECONDS = 1
@@ -92,10 +93,8 @@ def _path(gradient, start, learning_rate, steps):
     start = np.array(start, np.float64)
     if start.ndim != 1 or not start.size or not np.isfinite(start).all():
         raise ValueError(f"start: expected finite numbers (dims,), got {start}")
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
-    if not isinstance(steps, (int, np.integer)) or steps < 0:
-        raise ValueError(f"steps: expected an integer of at least 0, got {steps!r}")
+    positive("learning_rate", learning_rate)
+    steps = whole("steps", steps, least=0)
     if np.shape(gradient(start)) != start.shape:
         raise ValueError(f"gradient: expected shape {start.shape}, got {np.shape(gradient(start))}")
     return np.concatenate([start[None], np.zeros((steps, start.size))])

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
+from kerasnotes.parts import floating, positive
 
 SMOKE = {"points": 3}
 SECONDS = 1
@@ -34,8 +35,7 @@ def numerical_gradient(function, x, step=1e-5):
     x = np.array(x, np.float64)
     if not x.size or not np.isfinite(x).all():
         raise ValueError(f"x: expected finite numbers, at least one, got {x}")
-    if not 0 < step < math.inf:
-        raise ValueError(f"step: expected a positive number, got {step!r}")
+    positive("step", step)
     gradient = np.empty_like(x)
     for index in np.ndindex(x.shape):
         values = []
@@ -60,9 +60,9 @@ def directional_derivative(function, x, direction):
     Returns: A tensor () or (...).
     Raises: ValueError: If the shapes do not fit, a direction has no length, or `function` does not return one number.
     """
-    x = _floating(x)
+    x = floating("x", x)
     direction = tf.cast(tf.convert_to_tensor(direction, dtype_hint=x.dtype), x.dtype)
-    if x.shape.rank != 1 or direction.shape[-1:] != x.shape or 0 in x.shape:
+    if x.shape.rank != 1 or direction.shape[-1:] != x.shape:
         raise ValueError(f"direction: expected (..., dims) for x of shape (dims,), got {direction.shape}, x {x.shape}")
     length = tf.norm(direction, axis=-1, keepdims=True)
     known = tf.get_static_value(length)  # None while a tf.function is traced
@@ -85,9 +85,7 @@ def hessian(function, x):
     Returns: A tensor of shape `x.shape + x.shape`, mostly (dims, dims).
     Raises: ValueError: If `x` is empty or `function` does not return one number.
     """
-    x = _floating(x)
-    if 0 in x.shape:
-        raise ValueError(f"x: expected at least one number, got shape {x.shape}")
+    x = floating("x", x)
     with tf.GradientTape(persistent=True) as outer:
         outer.watch(x)
         with tf.GradientTape() as inner:
@@ -96,11 +94,6 @@ def hessian(function, x):
         gradient = inner.gradient(value, x, unconnected_gradients="zero")
     # One sweep for each row. The parallel form would compile a graph, which takes longer for a small function.
     return outer.jacobian(gradient, x, unconnected_gradients="zero", experimental_use_pfor=False)
-
-
-def _floating(x):
-    x = tf.convert_to_tensor(x)
-    return x if x.dtype.is_floating else tf.cast(x, tf.float32)
 
 
 def _one_number(value):

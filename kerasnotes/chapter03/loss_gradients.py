@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
+from kerasnotes.chapter02.losses import matched
 
 SMOKE = {"batch": 4}
 SECONDS = 1
@@ -28,7 +29,7 @@ def mse_gradient(y, output):
     Returns: A tensor (..., d), for each example its own; a mean over a batch of n divides it once more, by n.
     Raises: ValueError: If the shapes differ or there is no axis.
     """
-    y, output = _pair(y, output, "output")
+    y, output = matched("y", y, "output", output)
     return 2 * (output - y) / output.shape[-1]
 
 
@@ -42,17 +43,8 @@ def softmax_cross_entropy_gradient(y, logits):
     Returns: A tensor (..., classes). Each row sums to zero: adding one number to all logits changes nothing.
     Raises: ValueError: If the shapes differ or there is no axis.
     """
-    y, logits = _pair(y, logits, "logits")
+    y, logits = matched("y", y, "logits", logits)
     return tf.nn.softmax(logits) * tf.reduce_sum(y, axis=-1, keepdims=True) - y
-
-
-def _pair(y, output, name):
-    output = tf.convert_to_tensor(output)
-    output = output if output.dtype.is_floating else tf.cast(output, tf.float32)
-    y = tf.cast(tf.convert_to_tensor(y, dtype_hint=output.dtype), output.dtype)
-    if not y.shape.rank or not y.shape.is_compatible_with(output.shape) or 0 in output.shape:
-        raise ValueError(f"{name}: expected the shape of y, {y.shape}, with one axis or more, got {output.shape}")
-    return y, output
 
 
 def example():

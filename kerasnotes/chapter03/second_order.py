@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from kerasnotes import plots
 from kerasnotes.chapter03.descent import gradient_descent
+from kerasnotes.parts import positive, whole
 
 SMOKE = {"dims": (2, 5)}
 SECONDS = 2
@@ -95,10 +96,8 @@ def _start(start, steps, learning_rate):
     start = np.array(start, np.float64)
     if start.ndim != 1 or start.size == 0 or not np.isfinite(start).all():
         raise ValueError(f"start: expected finite numbers of shape (dims,), got {start!r}")
-    if not (isinstance(steps, (int, np.integer)) and steps >= 1):
-        raise ValueError(f"steps: expected a positive integer, got {steps!r}")
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
+    whole("steps", steps)
+    positive("learning_rate", learning_rate)
     return [start]
 
 

@@ -17,6 +17,7 @@ from keras import ops
 
 from kerasnotes import data, plots, training
 from kerasnotes.chapter03.optimizers import Adam
+from kerasnotes.parts import positive
 
 SMOKE = {"samples": 400, "epochs": 2, "seeds": 1}
 SECONDS = 21
@@ -35,8 +36,8 @@ class Swats(keras.optimizers.Optimizer):
         for name, value in own.items():
             if not 0 <= value < (1 if name.startswith("beta") else math.inf):
                 raise ValueError(f"{name}: expected a number of at least 0, betas below 1, got {value!r}")
-        if not callable(learning_rate) and not 0 < learning_rate < math.inf:
-            raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
+        if not callable(learning_rate):
+            positive("learning_rate", learning_rate)
         super().__init__(learning_rate=learning_rate, **arguments)
         self.own = own
 
