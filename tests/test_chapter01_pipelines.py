@@ -172,3 +172,8 @@ def test_standardize_by_hand_and_types():
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_deviation_beyond_all_numbers_is_refused():
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match="train: expected numbers whose squares"):
+        standardize([[1e308], [-1e308]])

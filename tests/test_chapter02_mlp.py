@@ -79,3 +79,8 @@ def test_build_mlp_by_hand():
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_labels_out_of_range_in_compiled_code_are_tensorflows():
+    compiled = tf.function(lambda labels: one_hot(labels, 3), input_signature=[tf.TensorSpec((None,), tf.int32)])
+    np.testing.assert_array_equal(compiled([0, 7]), tf.one_hot([0, 7], 3))

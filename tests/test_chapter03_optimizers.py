@@ -101,3 +101,25 @@ def test_bad_steps(make):
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(AdaGrad, keras.optimizers.Adagrad), (RMSProp, keras.optimizers.RMSprop), (Adam, keras.optimizers.Adam),
+     (Rprop, KerasRprop)],
+)  # fmt: skip
+def test_an_embeddings_gradient_in_slices(ours, theirs):
+    ours, theirs, w, variable = ours(0.1), theirs(0.1), np.ones((3, 2)), keras.Variable(np.ones((3, 2), "float32"))
+    for rows in ([0, 1], [0, 2]):
+        slices = tf.IndexedSlices(tf.constant([[1.0, -2.0], [3.0, 0.5]]), tf.constant(rows), tf.constant([3, 2]))
+        w = ours.step(w, slices)
+        theirs.apply([slices], [variable])
+    np.testing.assert_allclose(w, variable, rtol=1e-4)
+
+
+@pytest.mark.parametrize("make", [Rprop, AdaGrad, RMSProp, Adam])
+def test_a_row_looked_up_twice_counts_with_the_sum_of_its_slopes(make):
+    slices = tf.IndexedSlices(tf.constant([[1.0, -2.0], [3.0, 0.5]]), tf.constant([0, 0]), tf.constant([2, 2]))
+    np.testing.assert_array_equal(
+        make().step(np.ones((2, 2)), slices), make().step(np.ones((2, 2)), [[4, -1.5], [0, 0]])
+    )

@@ -28,8 +28,9 @@ def gradient(function, *inputs, unconnected_gradients="none"):
         unconnected_gradients: What an input gets that does not reach the result: `"none"` or `"zero"`.
 
     Returns:
-        List with one tensor for each input, of its shape, or None. Nothing is kept from one call to the next. The
-        result can be differentiated again: `gradient(lambda x: gradient(f, x)[0], x)`.
+        List with one tensor for each input, of its shape, or None. Rows that were looked up are added into the whole
+        tensor, where a tape gives slices. Nothing is kept from one call to the next. The result can be differentiated
+        again: `gradient(lambda x: gradient(f, x)[0], x)`.
 
     Raises:
         ValueError: If there is no input, an input is not floating, is empty or holds NaN, the result is not floating,
@@ -54,7 +55,8 @@ def gradient(function, *inputs, unconnected_gradients="none"):
         result = tf.convert_to_tensor(function(*inputs))
     if not result.dtype.is_floating:
         raise ValueError(f"function: expected a floating result, got {result.dtype.name}")
-    return tape.gradient(result, inputs, unconnected_gradients=unconnected_gradients)
+    slopes = tape.gradient(result, inputs, unconnected_gradients=unconnected_gradients)
+    return [None if slope is None else tf.convert_to_tensor(slope) for slope in slopes]
 
 
 def example():

@@ -129,13 +129,13 @@ def standardize(train, *others):
         if array.ndim == 0 or array.size == 0 or array.shape[1:] != arrays[0].shape[1:]:
             raise ValueError(f"{name}: expected rows of the features of train, got shape {array.shape}")
         if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
-            raise ValueError(
-                f"{name}: expected finite real numbers, got {array.dtype} with NaN, infinity or other things"
-            )
+            raise ValueError(f"{name}: expected finite real numbers, got {array.dtype}, or NaN or infinity among them")
     dtype = np.float64 if arrays[0].dtype == np.float64 else np.float32
     values = arrays[0].astype(np.float64)
     varies = values.max(axis=0) > values.min(axis=0)  # rounding can give a constant column a deviation just above 0
     mean, deviation = values.mean(axis=0), np.where(varies, values.std(axis=0), 1.0)
+    if not np.isfinite(deviation).all():
+        raise ValueError("train: expected numbers whose squares are finite; divide them by a power of ten first")
     return tuple(((array - mean) / deviation).astype(dtype) for array in arrays)
 
 

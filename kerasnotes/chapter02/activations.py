@@ -40,6 +40,8 @@ def relu(x):
 def leaky_relu(x, alpha=0.2):
     """x where it is positive, αx elsewhere, so that the slope is never zero.
 
+    TensorFlow keeps α in single precision: for float64 its values differ from these by 1.5e-8 of themselves.
+
     Raises: ValueError: If `alpha` is negative or not finite.
     """
     x = _as_floats(x)
@@ -97,7 +99,8 @@ def softmax_jacobian(x):
 def derivative(name, x, **parameters):
     """The slope of an elementwise activation.
 
-    At 0, where the rectifiers have a corner, it is the slope on the left, as in TensorFlow.
+    At 0, where the rectifiers have a corner, it is the slope on the left, as in TensorFlow. At NaN it is NaN, where
+    TensorFlow's rectifiers have a number.
 
     Args:
         name: `"sigmoid"`, `"tanh"`, `"relu"`, `"leaky_relu"` or `"elu"`.

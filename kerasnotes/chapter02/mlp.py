@@ -62,7 +62,8 @@ def one_hot(labels, classes):
     """A vector for every label, 1 at the label's place and 0 elsewhere.
 
     Args:
-        labels: Integers (...), from 0 to classes - 1. Others are refused; `tf.one_hot` turns them into zeros.
+        labels: Integers (...), from 0 to classes - 1. Others are refused, where `tf.one_hot` makes zeros of them; in a
+            `tf.function`, where values are not known, they become zeros here as well.
         classes: Length of the vectors.
 
     Returns: Tensor (..., classes), float32.

@@ -113,9 +113,12 @@ def train_perceptron(x, y, max_epochs=1000, seed=0):
     while len(mistakes_per_epoch) < max_epochs and 0 not in mistakes_per_epoch[-1:]:
         mistakes = 0
         for i in rng.permutation(len(x)):
+            # answer
             error = y[i] - (x[i] @ w + b >= 0)  # 1: should have fired; −1: should not have
+            # learn, from mistakes only
             if error:
                 w, b, mistakes = w + error * x[i], b + error, mistakes + 1
+        # remember; an epoch without mistakes is the last
         mistakes_per_epoch.append(mistakes)
     return PerceptronResult(w, float(b), mistakes_per_epoch, mistakes_per_epoch[-1] == 0)
 

@@ -89,9 +89,12 @@ def _descend(x, y, learning_rate, steps, l2, history, loss_and_slope):
     w, b, losses = np.zeros(x.shape[1]), 0.0, []
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(steps + 1):
+            # answer, and compare with the targets
             loss, slope = loss_and_slope(x @ w + b, y)  # slope: (n,)
+            # remember
             losses.append(loss + l2 * (w @ w))
             before = w, b
+            # learn
             w, b = w - learning_rate * (x.T @ slope + 2 * l2 * w), b - learning_rate * slope.sum()
     w, b = before  # the last pass was for the loss after the last step
     if not (np.isfinite(w).all() and np.isfinite(losses[-1])):

@@ -48,11 +48,15 @@ def sgd(gradient_of_batch, x, y, start, learning_rate, batch_size, epochs, seed=
         positive("learning_rate", learning_rate)
     rng, path = np.random.default_rng(seed), [w]
     for _ in range(epochs):
+        # shuffle
         order = rng.permutation(len(x))
         for first in range(0, len(x), batch_size):
+            # look at a batch
             batch = order[first : first + batch_size]
             rate = learning_rate(len(path) - 1) if callable(learning_rate) else learning_rate
+            # learn
             w = w - rate * gradient_of_batch(w, x[batch], y[batch])
+            # remember
             path.append(w)
     return np.array(path)
 

@@ -68,7 +68,9 @@ def loss_and_hessian(model, x, y):
 
 def _derivatives(model, x, y):
     if not getattr(model, "compiled", False):
-        raise ValueError(f"model: expected a compiled model, got {model!r}")
+        raise ValueError(f"model: expected a compiled model, got {model!r}; call model.compile(loss=…) first")
+    if not model.trainable_variables:
+        raise ValueError("model: expected weights to differentiate by, got none that is trainable")
 
     def compute(x, y):
         weights = [weight.value for weight in model.trainable_variables]

@@ -30,7 +30,7 @@ def mse_gradient(y, output):
     Raises: ValueError: If the shapes differ or there is no axis.
     """
     y, output = matched("y", y, "output", output)
-    return 2 * (output - y) / output.shape[-1]
+    return 2 * (output - y) / tf.cast(tf.shape(output)[-1], output.dtype)
 
 
 def softmax_cross_entropy_gradient(y, logits):

@@ -3,7 +3,8 @@
 In a narrow valley one learning rate is too large across and too small along. AdaGrad, RMSProp and Adam divide a slope
 by its own usual size. All are built here and equal Keras's, step for step. They, and Rprop before them, owe their speed
 to valleys along the axes: turn the valley by 45° and much of it is gone. On a saddle, where slopes are small, RMSProp
-walks on at full pace while plain descent crawls.
+walks on at full pace while plain descent crawls. Where a batch looks up a row of an embedding twice, Keras squares each
+of the two slopes for itself; the gradient is their sum, and so it is here.
 
 Notes: chapter 03, "AdaGrad, RMSProp, Adam" (自适应学习率算法).
 Source: Duchi et al. 2011, Adaptive subgradient methods; Tieleman and Hinton 2012, Lecture 6.5: rmsprop; Kingma and Ba
@@ -131,6 +132,7 @@ def lesson(report, *, steps: int = 400, curvature: float = 100.0, seed: int = 0)
     ):
         paths = [_path(each, gradients, start, 100) for each in (ours, _Keras(theirs, start))]
         report.check(f"{name} (keeps: {kept}) equals Keras over 100 steps", *paths, atol=1e-5)
+    _rows_looked_up_twice(report)
     _first_step_of_adam(report)
     _corrections(report, np.array([1.0, curvature]))
     _saddle(report)
@@ -159,6 +161,22 @@ def _path(optimizer, gradient, start, steps):
     for step in range(steps):
         path.append(optimizer.step(path[-1], gradient(path[-1]) if callable(gradient) else gradient[step]))
     return np.array(path)  # (steps + 1, dims)
+
+
+def _rows_looked_up_twice(report):
+    """An embedding's gradient comes in slices; slopes 1 and 3 of one row make 4, whose square is 16, not 1 + 9."""
+    slices = tf.IndexedSlices(tf.constant([[1.0], [3.0]]), tf.constant([0, 0]), tf.constant([1, 1]))
+    moved = []
+    for gradient in (slices, tf.convert_to_tensor(slices)):
+        variable = keras.Variable(np.zeros((1, 1), np.float32))
+        keras.optimizers.Adagrad(1.0).apply([gradient], [variable])
+        moved.append(variable.numpy()[0, 0])
+    ours = AdaGrad(1.0).step(np.zeros((1, 1)), slices)[0, 0]
+    want = [-4 / math.sqrt(0.1 + 16)] * 2
+    report.check(
+        "a row looked up twice has the slope of both together: ours, Keras's of the sum", [ours, moved[1]], want
+    )
+    report.check("Keras's optimizers square slices one by one", moved[0], -4 / math.sqrt(0.1 + 1 + 9))
 
 
 def _first_step_of_adam(report):

@@ -26,6 +26,8 @@ class ArrayOptimizer:
 
     def step(self, w, gradient):
         """The weights after one step, of the shape of `w`. Raises ValueError if the shapes differ, or for NaN."""
+        if isinstance(gradient, tf.IndexedSlices):  # of an embedding: a row that was looked up twice counts twice
+            gradient = tf.convert_to_tensor(gradient)
         w = np.asarray(w) if np.asarray(w).dtype.kind == "f" else np.asarray(w, np.float64)
         gradient = np.asarray(gradient, w.dtype)
         self.shape = getattr(self, "shape", w.shape)  # what is kept for each weight belongs to the first call's weights
