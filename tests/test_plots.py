@@ -67,3 +67,15 @@ def test_a_bare_picture_has_neither_frame_nor_ticks():
     assert not any(spine.get_visible() for spine in ax.spines.values())
     assert len(ax.get_xticks()) == len(ax.get_yticks()) == 0
     plt.close(figure)
+
+
+def test_numbers_stand_in_their_cells_and_nan_leaves_one_empty():
+    figure, ax = plots.subplots()
+    plots.numbered(np.array([[0, 1], [2, np.nan]]), ax, highest=2)
+    assert [(text.get_position(), text.get_text()) for text in ax.texts] == [
+        ((0, 0), "0"),
+        ((1, 0), "1"),
+        ((0, 1), "2"),
+    ]
+    assert [text.get_color() for text in ax.texts] == ["white", "black", "black"]
+    plt.close(figure)

@@ -77,9 +77,15 @@ def lesson(report, *, updates: int = 8192, runs: int = 10, seed: int = 0):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(2048, 10)) * np.geomspace(1, 0.2, 10)
     y = x @ rng.normal(size=10) + rng.normal(size=2048)
-    _averages(report, x, y, runs, seed)
-    _strongly_convex(report, updates, seed)
+    paths = _averages(report, x, y, runs, seed)
+    times, error = _strongly_convex(report, updates, seed)
     _saddle(report, runs, seed)
+    report.figure(
+        "The weighted mean settles where the path hovers",
+        _figure(paths, times, error),
+        alt="Left, least squares, constant rate: the loss of the last weights stays at one level, that of their mean "
+        "goes on falling. Right, a kink and rate 1/t: all fall in straight lines, the plain mean above the others.",
+    )
 
 
 def _averages(report, x, y, runs, seed):
@@ -104,6 +110,8 @@ def _averages(report, x, y, runs, seed):
         correct="the mean is a sequence of its own; the steps go on from w_t, not from the mean",
         shown_by="put back into w it is plain descent with ever shorter steps, and its error stays larger",
     )
+    paths = {"last weights": path, "mean with γ = 3": polynomial_average(path)}  # of the last seed
+    return {name: least_squares_excess(points, x, y) for name, points in paths.items()}
 
 
 def _strongly_convex(report, updates, seed, copies=100):
@@ -131,14 +139,18 @@ def _strongly_convex(report, updates, seed, copies=100):
     columns = ["weights", "power of T", "error at T = 16", f"error at T = {times[-1]}", "growth of T · error"]
     report.table(f"A strongly convex function with a kink, rate 1/t, mean of {copies} runs", columns, rows)
     report.note("The last weights reach log T/T only on specially built functions; here they keep 1/T.")
-    figure = plots.curves(times, error, xlabel="updates T", ylabel="error, mean of the runs", xscale="log",
-                          yscale="log", marker="o", title="The weighted mean settles, the path hovers")  # fmt: skip
-    report.figure(
-        "The weighted mean settles, the path hovers",
-        figure,
-        alt="Error over updates, both logarithmic: all three fall in nearly straight lines; the mean with γ = 3 is "
-        "lowest, the last weights are highest.",
-    )
+    return times, error
+
+
+def _figure(paths, times, error):
+    figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.4))
+    shown = np.unique(np.geomspace(1, len(paths["last weights"]) - 1, 200).astype(int))
+    plots.curves(shown, {name: values[shown] for name, values in paths.items()}, xlabel="updates", xscale="log",
+                 ylabel="loss above minimum", yscale="log", title="Constant rate: the path hovers,\nits mean settles",
+                 ax=left)  # fmt: skip
+    plots.curves(times, error, xlabel="updates T", ylabel="error, mean of the runs", xscale="log", yscale="log",
+                 marker="o", title="Rate 1/t: all settle,\nthe plain mean lags", ax=right)  # fmt: skip
+    return figure
 
 
 def _saddle(report, runs, seed, limit=500):
