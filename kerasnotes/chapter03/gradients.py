@@ -163,6 +163,16 @@ def lesson(report, *, directions: int = 3600, points: int = 20, seed: int = 0):
         "differences equal the tape on sin(x y) + x^z", got, [_tape(_wave, place) for place in places], rtol=1e-7
     )
 
+    steps, errors = _best_step(report)
+    report.figure(
+        "Slope in every direction",
+        _draw(angles, slopes, uphill, length, steps, errors),
+        alt="Left: the slope of x² + y² at (1, 2) over the direction is a cosine wave with its top at the gradient. "
+        "Right: the error of differences over the step falls, then rises; central ones in 64 bits are best near 1e-5.",
+    )
+
+
+def _best_step(report):
     steps = np.geomspace(1e-12, 1, 49)
     errors = {name: _difference_errors(steps, *kind) for name, kind in {
         "f(x + h) − f(x), 64 bits": (False, np.float64), "f(x + h) − f(x − h), 64 bits": (True, np.float64),
@@ -174,6 +184,10 @@ def lesson(report, *, directions: int = 3600, points: int = 20, seed: int = 0):
     best = [[name, steps[error.argmin()], error.min()] for name, error in errors.items()]
     report.table("Differences of sin", ["difference", "best step h", "largest error at 50 places"], best)
     report.at_most("central difference with the default step 1e-5: error", _difference_errors([1e-5])[0], 1e-9)
+    return steps, errors
+
+
+def _draw(angles, slopes, uphill, length, steps, errors):
     figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.4))
     plots.curves(angles, {"measured slope": slopes}, xlabel="direction, degrees from the x axis", ylabel="slope of f",
                  title="The gradient is the way of steepest ascent", ax=left)  # fmt: skip
@@ -185,12 +199,7 @@ def lesson(report, *, directions: int = 3600, points: int = 20, seed: int = 0):
                  title="Too long bends, too short rounds", ax=right)  # fmt: skip
     right.set_ylim(1e-14, 10)
     right.legend(loc="lower left")
-    report.figure(
-        "Slope in every direction",
-        figure,
-        alt="Left: the slope of x² + y² at (1, 2) over the direction is a cosine wave with its top at the gradient. "
-        "Right: the error of differences over the step falls, then rises; central ones in 64 bits are best near 1e-5.",
-    )
+    return figure
 
 
 def _bowl(w):
