@@ -160,6 +160,22 @@ def classes(points, labels, ax):
             ax.text(*middle, str(number), fontsize=13, weight="bold", ha="center", va="center")
 
 
+def numbered(grid, ax, highest):
+    """Draw a grid of whole numbers, each written into its cell and coloured by its size.
+
+    Args:
+        grid: Array (rows, columns); NaN leaves a cell empty.
+        ax: Axes to draw on.
+        highest: The number with the lightest colour; the darkest is 0.
+    """
+    ax.imshow(grid, cmap="cividis", vmin=0, vmax=highest, aspect="auto")
+    ax.grid(False)
+    for (row, column), number in np.ndenumerate(grid):
+        if not np.isnan(number):
+            color = "white" if 2 * number < highest else "black"
+            ax.text(column, row, f"{number:.0f}", color=color, ha="center", va="center", fontsize=12)
+
+
 def heatmap(matrix, *, xlabel, ylabel, label, title=None, ax=None, **arguments):
     """Draw a matrix as colours with a colour bar; further arguments go to `imshow`.
 

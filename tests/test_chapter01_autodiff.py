@@ -95,3 +95,16 @@ def test_other_errors():
         gradient(lambda x: tf.cast(x, tf.int32), 2.0)
     with pytest.raises(ValueError, match="unconnected_gradients: expected 'none' or 'zero', got 'zeros'"):
         gradient(lambda x: x, 2.0, unconnected_gradients="zeros")
+
+
+def test_rows_that_were_looked_up_make_a_whole_tensor():
+    table = tf.Variable([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    (slope,) = gradient(lambda w: tf.reduce_sum(tf.gather(w, [0, 0, 2]) ** 2), table)
+    assert isinstance(slope, tf.Tensor)
+    np.testing.assert_allclose(slope, [[4, 8], [0, 0], [10, 12]])  # row 0 twice: 2 · 2w
+
+
+def test_unknown_sizes_half_precision_and_xla():
+    square = tf.function(lambda x: gradient(lambda z: tf.reduce_sum(z**2), x)[0], jit_compile=True,
+                         input_signature=[tf.TensorSpec((None,), tf.float16)])  # fmt: skip
+    assert square(np.float16([1, 2])).numpy().tolist() == [2.0, 4.0]

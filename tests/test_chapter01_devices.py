@@ -66,10 +66,10 @@ def test_tiles_make_the_whole_product(size, tile):
         ("CPU", 8, 1, "device: expected one of"),
         ("banana", 8, 1, "device: expected one of"),
         (None, 8, 1, "device: expected one of"),
-        ("CPU:0", 0, 1, "size: expected a positive whole number, got 0"),
-        ("CPU:0", 2.5, 1, "size: expected a positive whole number"),
-        ("CPU:0", 8, 0, "repeats: expected a positive whole number, got 0"),
-        ("CPU:0", 8, True, "repeats: expected a positive whole number"),
+        ("CPU:0", 0, 1, "size: expected a whole number of at least 1, got 0"),
+        ("CPU:0", 2.5, 1, "size: expected a whole number of at least 1"),
+        ("CPU:0", 8, 0, "repeats: expected a whole number of at least 1, got 0"),
+        ("CPU:0", 8, True, "repeats: expected a whole number of at least 1"),
     ],
 )
 def test_errors(device, size, repeats, message):

@@ -144,12 +144,12 @@ def test_standardize_by_hand_and_types():
         (lambda: train_test_split(test_size=0.5, seed=0), "arrays: expected at least one, got none"),
         (lambda: train_test_split([1, 2], [1, 2, 3], test_size=0.5, seed=0), "arrays: expected equally many rows"),
         (lambda: train_test_split([1], test_size=0.5, seed=0), "arrays: expected equally many rows, at least two"),
-        (lambda: train_test_split([1, 2, 3], test_size=0.0, seed=0), "test_size: expected a share"),
-        (lambda: train_test_split([1, 2, 3], test_size=1.0, seed=0), "test_size: expected a share"),
-        (lambda: train_test_split([1, 2, 3], test_size=3, seed=0), "test_size: expected a share in .* or 1 to 2 rows"),
-        (lambda: train_test_split([1, 2, 3], test_size=True, seed=0), "test_size: expected a share"),
-        (lambda: train_test_split([1, 2, 3], test_size=np.nan, seed=0), "test_size: expected a share"),
-        (lambda: train_test_split([1, 2, 3], test_size=0.9, seed=0), "test_size: expected a share that leaves a row"),
+        (lambda: train_test_split([1, 2, 3], test_size=0.0, seed=0), "test_size: expected a number above 0"),
+        (lambda: train_test_split([1, 2, 3], test_size=1.0, seed=0), "test_size: expected a row left"),
+        (lambda: train_test_split([1, 2, 3], test_size=3, seed=0), "test_size: expected a row left"),
+        (lambda: train_test_split([1, 2, 3], test_size=True, seed=0), "test_size: expected a whole number"),
+        (lambda: train_test_split([1, 2, 3], test_size=np.nan, seed=0), "test_size: expected a number above 0"),
+        (lambda: train_test_split([1, 2, 3], test_size=0.9, seed=0), "test_size: expected a row left"),
         (lambda: train_test_split([1, 2, 3, 4], test_size=2, seed=0, stratify=[0, 1, 1, 1]), "stratify: .*two rows"),
         (
             lambda: train_test_split([1, 2, 3, 4], test_size=1, seed=0, stratify=[0, 0, 1, 1]),
@@ -172,3 +172,8 @@ def test_standardize_by_hand_and_types():
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_deviation_beyond_all_numbers_is_refused():
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match="train: expected numbers whose squares"):
+        standardize([[1e308], [-1e308]])

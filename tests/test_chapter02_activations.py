@@ -148,3 +148,27 @@ def test_maxout(batch, inputs, units, pieces, seed):
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_where_tensorflow_differs():
+    ours, theirs = activations.leaky_relu(np.float64([-1e4])), tf.nn.leaky_relu(np.float64([-1e4])).numpy()
+    assert ours[0] == -2000.0
+    assert 0 < abs(theirs[0] / ours[0] - 1) < 2e-8  # α is a float32 there
+    x = tf.constant([np.nan])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.nn.relu(x)
+    assert tape.gradient(y, x).numpy()[0] == 0.0
+    assert np.isnan(derivative("relu", [np.nan])[0])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu", "elu", "softmax"])
+def test_half_and_double_precision(name, dtype):
+    x = np.array([-200, -7, -1e-3, 0, 1e-3, 3, 200], dtype)
+    library = {"sigmoid": tf.sigmoid, "tanh": tf.tanh, "relu": tf.nn.relu, "elu": tf.nn.elu, "softmax": tf.nn.softmax}
+    ours = getattr(activations, name)(x)
+    assert ours.dtype == dtype
+    np.testing.assert_allclose(
+        ours, library[name](x), rtol=2e-3 if dtype == "float16" else 1e-9, atol=1e-4 * (dtype == "float16")
+    )

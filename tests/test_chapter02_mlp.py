@@ -64,18 +64,23 @@ def test_build_mlp_by_hand():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Dense(0), "units: expected a positive integer, got 0"),
-        (lambda: Dense(2.5), "units: expected a positive integer, got 2.5"),
+        (lambda: Dense(0), "units: expected a whole number of at least 1, got 0"),
+        (lambda: Dense(2.5), "units: expected a whole number of at least 1, got 2.5"),
         (lambda: Dense(2, "bend"), "activation: expected a function or a name that Keras knows, got 'bend'"),
         (lambda: one_hot([0.5], 3), "labels: expected integers, got float32"),
         (lambda: one_hot([0, 3], 3), "labels: expected integers from 0 to 2, got 0 to 3"),
         (lambda: one_hot([-1], 3), "labels: expected integers from 0 to 2, got -1 to -1"),
         (lambda: one_hot(np.zeros(0, int), 3), "labels: expected integers from 0 to 2, got none"),
-        (lambda: one_hot([0], 0), "classes: expected a positive integer, got 0"),
-        (lambda: build_mlp([4, 0], 2), "hidden: expected a positive integer, got 0"),
-        (lambda: build_mlp([4], True), "classes: expected a positive integer, got True"),
+        (lambda: one_hot([0], 0), "classes: expected a whole number of at least 1, got 0"),
+        (lambda: build_mlp([4, 0], 2), "hidden: expected a whole number of at least 1, got 0"),
+        (lambda: build_mlp([4], True), "classes: expected a whole number of at least 1, got True"),
     ],
 )
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_labels_out_of_range_in_compiled_code_are_tensorflows():
+    compiled = tf.function(lambda labels: one_hot(labels, 3), input_signature=[tf.TensorSpec((None,), tf.int32)])
+    np.testing.assert_array_equal(compiled([0, 7]), tf.one_hot([0, 7], 3))

@@ -167,8 +167,11 @@ def test_perceptron_repeats_itself_and_stops_early_on_the_same_path():
         (lambda: train_perceptron([1.0, 2.0], [0, 1]), "x: expected finite inputs"),
         (lambda: train_perceptron([[np.inf]], [0]), "x: expected finite inputs"),
         (lambda: train_perceptron(np.empty((0, 2)), []), "x: expected finite inputs"),
-        (lambda: train_perceptron([[1.0]], [0], max_epochs=0), "max_epochs: expected a positive integer, got 0"),
-        (lambda: train_perceptron([[1.0]], [0], max_epochs=1.5), "max_epochs: expected a positive integer"),
+        (
+            lambda: train_perceptron([[1.0]], [0], max_epochs=0),
+            "max_epochs: expected a whole number of at least 1, got 0",
+        ),
+        (lambda: train_perceptron([[1.0]], [0], max_epochs=1.5), "max_epochs: expected a whole number of at least 1"),
         (lambda: novikoff_bound(*XOR, steps=100), "y: expected classes that a line separates"),
         (lambda: novikoff_bound([[1.0]], [3]), "y: expected 1 labels"),
     ],

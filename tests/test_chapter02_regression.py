@@ -79,7 +79,7 @@ ONE = [[1.0], [2.0]]
         (lambda: solve_least_squares(ONE, [1.0]), "y: expected 2 finite targets"),
         (lambda: solve_least_squares(ONE, [1.0, np.inf]), "y: expected 2 finite targets"),
         (lambda: fit_linear(ONE, [1.0, 2.0], 0.0, 1), "learning_rate: expected a positive number, got 0.0"),
-        (lambda: fit_linear(ONE, [1.0, 2.0], 0.1, 0), "steps: expected a positive integer, got 0"),
+        (lambda: fit_linear(ONE, [1.0, 2.0], 0.1, 0), "steps: expected a whole number of at least 1, got 0"),
         (lambda: fit_linear(ONE, [1.0, 2.0], 1e6, 100), "learning_rate: expected steps short enough"),
         (lambda: fit_logistic(ONE, [0, 2], 0.1, 1), "y: expected labels 0 or 1"),
         (lambda: fit_logistic(ONE, [0, 1], 0.1, 1, l2=-1.0), r"l2: expected a number of at least 0, got -1\.0"),

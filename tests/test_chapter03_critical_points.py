@@ -85,3 +85,10 @@ def test_a_linear_model_has_the_hessian_of_least_squares():
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_model_without_trainable_weights_is_refused():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, trainable=False)])
+    model.compile(loss="mean_squared_error")
+    with pytest.raises(ValueError, match="got none that is trainable"):
+        loss_and_hessian(model, [[1.0, 2.0]], [[1.0]])

@@ -108,8 +108,8 @@ def test_a_diverging_path_ends_in_infinity():
         ((np.sign, [np.nan], 0.1, 3), "start: expected finite"),
         ((np.sign, [1.0], 0.0, 3), "learning_rate: expected a positive"),
         ((np.sign, [1.0], math.nan, 3), "learning_rate: expected a positive"),
-        ((np.sign, [1.0], 0.1, -1), "steps: expected an integer"),
-        ((np.sign, [1.0], 0.1, 2.5), "steps: expected an integer"),
+        ((np.sign, [1.0], 0.1, -1), "steps: expected a whole number"),
+        ((np.sign, [1.0], 0.1, 2.5), "steps: expected a whole number"),
         ((np.sum, [1.0], 0.1, 3), "gradient: expected shape"),
     ],
 )

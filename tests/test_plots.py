@@ -88,3 +88,15 @@ def test_classes_are_numbered_at_their_medians():
     plots.classes(points, np.array([3, 3, 7]), ax)
     assert [(text.get_text(), text.get_position()) for text in ax.texts] == [("3", (1.0, 2.0)), ("7", (5.0, 5.0))]
     plt.close(figure)
+
+
+def test_numbers_stand_in_their_cells_and_nan_leaves_one_empty():
+    figure, ax = plots.subplots()
+    plots.numbered(np.array([[0, 1], [2, np.nan]]), ax, highest=2)
+    assert [(text.get_position(), text.get_text()) for text in ax.texts] == [
+        ((0, 0), "0"),
+        ((1, 0), "1"),
+        ((0, 1), "2"),
+    ]
+    assert [text.get_color() for text in ax.texts] == ["white", "black", "black"]
+    plt.close(figure)

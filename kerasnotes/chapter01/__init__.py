@@ -4,4 +4,4 @@ The objects that every later chapter uses, for readers who come from NumPy or Py
 devices.
 """
 
-LESSONS = ("tensors", "autodiff", "pipelines", "devices")
+LESSONS = ("equivalents", "tensors", "autodiff", "pipelines", "devices")

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
+from kerasnotes.parts import whole
 
 SMOKE = {"sizes": (64, 96), "repeats": 1, "tile": 64}
 SECONDS = 4
@@ -48,9 +49,7 @@ def throughput(device, size, repeats):
     Raises:
         ValueError: If there is no such device, or `size` or `repeats` is not a positive whole number.
     """
-    for name, value in (("size", size), ("repeats", repeats)):
-        if isinstance(value, bool) or not (isinstance(value, (int, np.integer)) and value >= 1):
-            raise ValueError(f"{name}: expected a positive whole number, got {value!r}")
+    size, repeats = whole("size", size), whole("repeats", repeats)
     try:
         full_name = tf.DeviceSpec.from_string(device).to_string()
     except (AttributeError, TypeError, ValueError):
@@ -68,7 +67,19 @@ def throughput(device, size, repeats):
             tf.test.experimental.sync_devices()
             if repeat > 0:
                 seconds = min(seconds, time.perf_counter() - start)
-    return 2 * int(size) ** 3 / max(seconds, 1e-9)
+    return 2 * size**3 / max(seconds, 1e-9)
+
+
+def example():
+    """Name the devices, put a product on each of them, and see how fast it is there."""
+    print("physical:", [device.name for device in tf.config.list_physical_devices()])
+    print("good for tf.device:", available_devices())
+    for name in available_devices():
+        with tf.device(name):
+            product = tf.ones((2, 3)) @ tf.ones((3, 2))
+        print("the product lies on", product.device)
+        for size in (64, 512):
+            print(f"{size} × {size}: {throughput(name, size, repeats=5) / 1e9:.2f} billion operations a second")
 
 
 def lesson(

@@ -10,12 +10,14 @@ section 7.10.2 (what must not see the test data); Quinlan 1993 (the cars).
 """
 
 import itertools
+import math
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots
+from kerasnotes.parts import share, whole
 
 SMOKE = {"splits": 5}
 SECONDS = 2
@@ -45,12 +47,10 @@ def train_test_split(*arrays, test_size, seed, stratify=None):
     if min(sizes) != max(sizes) or sizes[0] < 2:
         raise ValueError(f"arrays: expected equally many rows, at least two, got {sizes}")
     rows = sizes[0]
-    whole = isinstance(test_size, (int, np.integer)) and not isinstance(test_size, bool)
-    if not (whole and 0 < test_size < rows) and not (isinstance(test_size, (float, np.floating)) and 0 < test_size < 1):
-        raise ValueError(f"test_size: expected a share in (0, 1) or 1 to {rows - 1} rows, got {test_size!r}")
-    tests = int(test_size) if whole else int(np.ceil(test_size * rows))
-    if tests == rows:
-        raise ValueError(f"test_size: expected a share that leaves a row to train on, got {test_size!r} of {rows}")
+    counted = isinstance(test_size, (int, np.integer))
+    tests = whole("test_size", test_size) if counted else math.ceil(share("test_size", test_size, low=False) * rows)
+    if tests >= rows:
+        raise ValueError(f"test_size: expected a row left to train on, got {test_size!r} of {rows}")
     rng = np.random.default_rng(seed)
     order = rng.permutation(rows)
     chosen = order[:tests]
@@ -65,7 +65,7 @@ def train_test_split(*arrays, test_size, seed, stratify=None):
         shares, remainders = np.divmod(counts * tests, rows)  # whole numbers, so that equal remainders stay equal
         largest_first = np.lexsort((rng.random(len(classes)), -remainders))
         shares[largest_first[: tests - shares.sum()]] += 1
-        chosen = np.concatenate([order[labels[order] == k][:share] for k, share in enumerate(shares)])
+        chosen = np.concatenate([order[labels[order] == k][:count] for k, count in enumerate(shares)])
     in_test = np.zeros(rows, bool)
     in_test[chosen] = True
     train, test = order[~in_test[order]], order[in_test[order]]  # in random order, classes mixed
@@ -95,10 +95,8 @@ def batches(x, y, batch_size, shuffle=True, seed=0):
     sizes = [tensor.shape[0] if tensor.shape.rank else 0 for tensor in (x, y)]
     if sizes[0] != sizes[1] or sizes[0] == 0:
         raise ValueError(f"x, y: expected equally many rows, at least one, got {sizes[0]} and {sizes[1]}")
-    for name, value, low in (("batch_size", batch_size, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not (isinstance(value, (int, np.integer)) and value >= low):
-            raise ValueError(f"{name}: expected a whole number of at least {low}, got {value!r}")
-    rows, epochs = sizes[0], itertools.count()
+    rows, batch_size, seed = sizes[0], whole("batch_size", batch_size), whole("seed", seed, least=0)
+    epochs = itertools.count()
 
     def orders():
         epoch = next(epochs)  # this function is called once for each pass over the data set
@@ -131,14 +129,32 @@ def standardize(train, *others):
         if array.ndim == 0 or array.size == 0 or array.shape[1:] != arrays[0].shape[1:]:
             raise ValueError(f"{name}: expected rows of the features of train, got shape {array.shape}")
         if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
-            raise ValueError(
-                f"{name}: expected finite real numbers, got {array.dtype} with NaN, infinity or other things"
-            )
+            raise ValueError(f"{name}: expected finite real numbers, got {array.dtype}, or NaN or infinity among them")
     dtype = np.float64 if arrays[0].dtype == np.float64 else np.float32
     values = arrays[0].astype(np.float64)
     varies = values.max(axis=0) > values.min(axis=0)  # rounding can give a constant column a deviation just above 0
     mean, deviation = values.mean(axis=0), np.where(varies, values.std(axis=0), 1.0)
+    if not np.isfinite(deviation).all():
+        raise ValueError("train: expected numbers whose squares are finite; divide them by a power of ten first")
     return tuple(((array - mean) / deviation).astype(dtype) for array in arrays)
+
+
+def example():
+    """Split, scale and batch ten rows; Keras's layer and tf.data beside our functions."""
+    x, y = np.arange(20.0).reshape(10, 2) ** 2, np.array([0, 1] * 5)
+    x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.2, seed=0, stratify=y)
+    print("classes in training and test:", np.bincount(y_train), np.bincount(y_test))
+    ours, ours_test = standardize(x_train, x_test)
+    layer = keras.layers.Normalization(axis=-1)
+    layer.adapt(x_train)
+    print("test row, scaled by the training rows:", ours_test[0], layer(x_test)[0].numpy())
+
+    number = np.arange(len(ours))
+    dataset = batches(number, y_train, batch_size=3, seed=1)
+    for epoch in range(2):
+        print("epoch", epoch, [rows.numpy().tolist() for rows, _ in dataset])
+    library = tf.data.Dataset.from_tensor_slices((number, y_train)).shuffle(len(number), seed=1).batch(3)
+    print("tf.data", [rows.numpy().tolist() for rows, _ in library])
 
 
 def lesson(report, *, splits: int = 200, seed: int = 0):
@@ -161,20 +177,16 @@ def _splitting(report, x, splits, seed):
     common = np.intersect1d(train, test)
     report.check("no row is in both parts", got=len(common), want=0)
     report.check("every row is in one of them", got=np.sort([*train, *test]), want=number)
-    report.check(
-        "one seed gives one split", train_test_split(number, test_size=0.2, seed=seed, stratify=origin)[1], test
-    )
+    again = train_test_split(number, test_size=0.2, seed=seed, stratify=origin)[1]
+    report.check("one seed gives one split", got=again, want=test)
     counts = np.bincount(origin)[1:]
     exact = counts * len(test) / len(x)
-    drawn = {
-        name: np.array(
-            [
-                np.bincount(train_test_split(origin, test_size=0.2, seed=(seed, draw), stratify=labels)[1], minlength=4)
-                for draw in range(splits)
-            ]
-        )[:, 1:]
-        for name, labels in (("stratified", origin), ("at random", None))
-    }
+    drawn = {"stratified": [], "at random": []}
+    for draw in range(splits):
+        for name, labels in (("stratified", origin), ("at random", None)):
+            part = train_test_split(origin, test_size=0.2, seed=(seed, draw), stratify=labels)[1]
+            drawn[name].append(np.bincount(part, minlength=4)[1:])
+    drawn = {name: np.array(numbers) for name, numbers in drawn.items()}
     off = np.abs(drawn["stratified"] - exact)
     report.at_most("stratified: test rows of a class off the exact share, largest", off, bound=1.0)
     shares = len(test) / len(x)
@@ -202,19 +214,14 @@ def _scaling(report, x, y, seed):
     library.adapt(train)
     report.check("equals Keras's Normalization layer", got=scaled_test, want=library(test), rtol=1e-4, atol=1e-5)
     leaked = standardize(np.concatenate([train, test]))[0][len(train) :]
-    rows = [
-        [name.partition(",")[0], *values]
-        for name, *values in zip(
-            data.AUTO_MPG_FEATURES, train.mean(axis=0), train.std(axis=0), scaled_test.mean(axis=0),
-            scaled_test.std(axis=0), leaked.mean(axis=0), strict=True,
-        )
-    ]  # fmt: skip
+    names = [name.partition(",")[0] for name in data.AUTO_MPG_FEATURES]
+    numbers = (train.mean(axis=0), train.std(axis=0), scaled_test.mean(axis=0), scaled_test.std(axis=0))
+    rows = [[name, *values] for name, *values in zip(names, *numbers, leaked.mean(axis=0), strict=True)]
     columns = ["feature", "training mean", "training deviation", "test mean, scaled", "test deviation, scaled",
                "test mean, scaled by all rows"]  # fmt: skip
     report.table("the cars before and after scaling", columns, rows)
     report.note("Test means are not 0, and should not be: they are measured on the training data's scale.")
     figure, (left, right) = plots.subplots(1, 2, figsize=(10, 4.2), sharey=True)
-    names = [name.partition(",")[0] for name in data.AUTO_MPG_FEATURES]
     style = {"orientation": "horizontal", "patch_artist": True, "boxprops": {"facecolor": "C6"}, "widths": 0.6,
              "medianprops": {"color": "C1", "linewidth": 2}, "flierprops": {"markersize": 3}}  # fmt: skip
     left.boxplot(train, tick_labels=names, **style)
@@ -260,13 +267,8 @@ def _epochs(report, seed, rows=40, batch_size=7):
     report.check("unshuffled, it is from_tensor_slices(…).batch(…)", ordered, epoch_of(library.batch(batch_size)))
 
     buffers = (1, 4, 10, rows)
-    kept = {}
-    table = []
-    for buffer in buffers:
-        places = np.concatenate(epoch_of(library.shuffle(buffer, seed=seed).batch(batch_size)))
-        kept[buffer] = places
-        table.append([buffer, float(np.max(places - x)),
-                      float(np.corrcoef(places, x)[0, 1])])  # fmt: skip
+    kept = {size: np.concatenate(epoch_of(library.shuffle(size, seed=seed).batch(batch_size))) for size in buffers}
+    table = [[size, float(np.max(kept[size] - x)), float(np.corrcoef(kept[size], x)[0, 1])] for size in buffers]
     early = [row[1] - (buffer - 1) for row, buffer in zip(table, buffers, strict=True)]
     report.at_most("a buffer of b lets no row come more than b − 1 places early: excess", got=early, bound=0.0)
     report.check("a buffer of 1 shuffles nothing", got=kept[1], want=x)
@@ -283,14 +285,9 @@ def _grid_figure(report, rows, epochs):
         grid = np.full((len(epoch), max(map(len, epoch))), np.nan)
         for number, batch in enumerate(epoch):
             grid[number, : len(batch)] = batch
-            for place, row in enumerate(batch):
-                color = "white" if row < rows / 2 else "black"
-                ax.text(place, number, str(row), color=color, ha="center", va="center", fontsize=11)
-        ax.imshow(grid, cmap="cividis", vmin=0, vmax=rows - 1, aspect="auto")
-        ax.grid(False)
-        ax.set(xticks=range(grid.shape[1]), yticks=range(len(epoch)))
-        ax.set_xticklabels(range(1, grid.shape[1] + 1))
-        ax.set_yticklabels(range(1, len(epoch) + 1))
+        plots.numbered(grid, ax, highest=rows - 1)
+        ax.set_xticks(range(grid.shape[1]), range(1, grid.shape[1] + 1))
+        ax.set_yticks(range(len(epoch)), range(1, len(epoch) + 1))
         ax.set(xlabel="place in the batch")
         ax.set_title(name)
     axes[0].set_ylabel("batch")

@@ -1,85 +1,25 @@
 """A tensor has one shape, one type and one order in memory, and nothing changes it once it is made.
 
-Readers who come from NumPy or PyTorch find the same operations under other names: a table gives them in three
-spellings, each of which is run and compared. What differs is what is left unsaid: types are never mixed by themselves,
-a division may change the type, `+=` may or may not reach the other names of the same numbers, and a tensor made from
-an array is a copy of it. Random draws are held against the mean and the variance that they should have.
+What a reader should see is what is left unsaid: types are never mixed by themselves, a division may change the type,
+`+=` may or may not reach the other names of the same numbers, and a tensor made from an array is a copy of it. A
+reshape reads the same numbers in the same order. Random draws are held against the mean and variance they should have.
 
 Notes: chapter 01, "Tensors" (张量).
 Source: https://www.tensorflow.org/guide/tensor; https://www.tensorflow.org/guide/variable;
-https://numpy.org/doc/stable/user/basics.broadcasting.html; https://docs.pytorch.org/docs/stable/tensors.html.
+https://numpy.org/doc/stable/user/basics.broadcasting.html.
 """
 
 import itertools
 import math
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
+from kerasnotes.chapter01.equivalents import pytorch_equivalents as pytorch_equivalents  # looked for here too
 
 SMOKE = {"draws": 20000}
 SECONDS = 1
-
-EQUIVALENTS = (
-    ("torch.tensor([[1, 2], [3, 4]], dtype=torch.float32)", "tf.constant([[1, 2], [3, 4]], tf.float32)",
-     "np.array([[1, 2], [3, 4]], np.float32)"),
-    ("torch.zeros(2, 3)", "tf.zeros((2, 3))", "np.zeros((2, 3), np.float32)"),
-    ("torch.ones_like(x)", "tf.ones_like(x)", "np.ones_like(x)"),
-    ("torch.full((2, 3), 7.0)", "tf.fill((2, 3), 7.0)", "np.full((2, 3), 7.0, np.float32)"),
-    ("torch.eye(3)", "tf.eye(3)", "np.eye(3, dtype=np.float32)"),
-    ("torch.arange(0, 10, 2)", "tf.range(0, 10, 2, tf.int64)", "np.arange(0, 10, 2)"),
-    ("torch.linspace(0, 1, 5)", "tf.linspace(0.0, 1.0, 5)", "np.linspace(0, 1, 5, dtype=np.float32)"),
-    ("torch.rand(2, 3).shape", "tf.random.stateless_uniform((2, 3), seed=(0, 1)).shape",
-     "np.random.default_rng(0).random((2, 3)).shape"),
-    ("torch.randn(2, 3).shape", "tf.random.stateless_normal((2, 3), seed=(0, 1)).shape",
-     "np.random.default_rng(0).normal(size=(2, 3)).shape"),
-    ("torch.from_numpy(array)", "tf.convert_to_tensor(array)", "np.asarray(array)"),
-    ("z = torch.from_numpy(array); array[0] = 9",
-     "z = tf.experimental.dlpack.from_dlpack(array.__dlpack__()); array[0] = 9", "z = np.asarray(array); array[0] = 9"),
-    ("z = torch.tensor(array); array[0] = 9", "z = tf.constant(array); array[0] = 9",
-     "z = np.array(array); array[0] = 9"),
-    ("x.numpy()", "x.numpy()", "x"),
-    ("x.shape", "x.shape", "x.shape"),
-    ("x.numel()", "int(tf.size(x))", "x.size"),
-    ("x.to(torch.int32)", "tf.cast(x, tf.int32)", "x.astype(np.int32)"),
-    ("x.reshape(-1, 2)", "tf.reshape(x, (-1, 2))", "x.reshape(-1, 2)"),
-    ("x.T", "tf.transpose(x)", "x.T"),
-    ("x.unsqueeze(0)", "tf.expand_dims(x, 0)", "np.expand_dims(x, 0)"),
-    ("torch.cat([x, y], dim=0)", "tf.concat([x, y], axis=0)", "np.concatenate([x, y], axis=0)"),
-    ("torch.stack([x, y])", "tf.stack([x, y])", "np.stack([x, y])"),
-    ("x * y", "x * y", "x * y"),
-    ("x @ y.T", "x @ tf.transpose(y)", "x @ y.T"),
-    ("x ** 2", "x ** 2", "x ** 2"),
-    ("v.add_(x)", "v.assign_add(x)", "np.add(v, x, out=v)"),
-    ("x.sum()", "tf.reduce_sum(x)", "x.sum()"),
-    ("x.mean(dim=1)", "tf.reduce_mean(x, axis=1)", "x.mean(axis=1)"),
-    ("x.std(correction=0)", "tf.math.reduce_std(x)", "x.std()"),
-    ("x.argmax(dim=1)", "tf.argmax(x, axis=1)", "x.argmax(axis=1)"),
-    ("x.clamp(2, 5)", "tf.clip_by_value(x, 2, 5)", "x.clip(2, 5)"),
-    ("x.sum().item()", "tf.reduce_sum(x).numpy().item()", "x.sum().item()"),
-    ("x[x > 2]", "tf.boolean_mask(x, x > 2)", "x[x > 2]"),
-    ("torch.where(x > y, x, y)", "tf.where(x > y, x, y)", "np.where(x > y, x, y)"),
-    ("torch.relu(x - 3)", "tf.nn.relu(x - 3)", "np.maximum(x - 3, 0)"),
-    ("torch.softmax(x, dim=1)", "tf.nn.softmax(x)", "np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)"),
-    ("torch.nn.functional.one_hot(labels, 3)", "tf.one_hot(labels, 3, dtype=tf.int64)",
-     "np.eye(3, dtype=np.int64)[labels]"),
-    ("torch.nn.MSELoss()(x, y)", "keras.losses.MeanSquaredError()(y, x)", "np.mean((x - y) ** 2)"),
-    ("torch.nn.BCELoss()(p, t)", "keras.losses.BinaryCrossentropy()(t, p)",
-     "-np.mean(t * np.log(p) + (1 - t) * np.log(1 - p))"),
-    ("torch.nn.CrossEntropyLoss()(x, labels)",
-     "keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, x)",
-     "np.mean(np.log(np.exp(x).sum(axis=1)) - x[[0, 1], labels])"),
-    ("(v ** 2).sum().backward()\nz = v.grad",
-     "with tf.GradientTape() as tape:\n    loss = tf.reduce_sum(v ** 2)\nz = tape.gradient(loss, v)", "2 * v"),
-    ("with torch.no_grad():\n    z = v * x",
-     "with tf.GradientTape() as tape, tape.stop_recording():\n    z = v * x", "v * x"),
-    ("v.detach() * x", "tf.stop_gradient(v) * x", "v * x"),
-    ("TensorDataset(x, y)[0]", "next(iter(tf.data.Dataset.from_tensor_slices((x, y))))", "(x[0], y[0])"),
-    ("next(iter(DataLoader(TensorDataset(x, y), batch_size=2)))",
-     "next(iter(tf.data.Dataset.from_tensor_slices((x, y)).batch(2)))", "(x[:2], y[:2])"),
-)  # fmt: skip
 
 
 def describe(tensor):
@@ -112,23 +52,20 @@ def describe(tensor):
     }
 
 
-def pytorch_equivalents():
-    """The same operation in three libraries.
-
-    In the code, x and y are float32 (2, 3), v is a variable like them (in PyTorch with `requires_grad`, except
-    for `add_`, which refuses such a leaf), p holds probabilities and t targets of 0 or 1
-    (2, 3), labels are int64 (2,), `array` is a NumPy array (2, 3). The result is the value of the expression; where
-    there are statements, it is z.
-
-    Keras's losses take the targets first, PyTorch's take them last. `x.std()` in PyTorch divides by n − 1 unless
-    told otherwise. `from_numpy` shares the array's memory, `convert_to_tensor` copies.
-
-    Returns:
-        List of `(PyTorch, TensorFlow, NumPy)`, texts of code.
-
-    Source: https://docs.pytorch.org/docs/stable; https://www.tensorflow.org/api_docs/python.
-    """
-    return list(EQUIVALENTS)
+def example():
+    """Tensors made, typed, reshaped and changed, with what NumPy does beside it."""
+    x = tf.constant([[1, 2, 3], [4, 5, 6]], tf.float32)
+    print("described  ", describe(x), "\nin NumPy   ", describe(np.array([[1, 2, 3], [4, 5, 6]])))
+    print("reshaped   ", tf.reshape(x, (3, -1)).numpy().tolist(), "transposed", tf.transpose(x).numpy().tolist())
+    print("column+row ", (tf.constant([[10], [20]]) + tf.constant([1, 2, 3])).numpy().tolist())
+    print("cast       ", tf.cast([1.7, -1.7], tf.int32).numpy(), "and one number:", tf.reduce_sum(x).numpy().item())
+    variable = tf.Variable(x)
+    variable.assign_add(tf.ones_like(x))  # in place; a tensor cannot be changed
+    print("assign_add ", variable.numpy().tolist())
+    try:
+        print(tf.constant(1) + tf.constant(1.5))
+    except tf.errors.InvalidArgumentError as error:
+        print("int32 + float32 is refused:", type(error).__name__)
 
 
 def lesson(report, *, draws: int = 1000000, seed: int = 0):
@@ -143,7 +80,6 @@ def lesson(report, *, draws: int = 1000000, seed: int = 0):
     _types(report)
     _shapes(report, seed)
     _in_place(report)
-    _equivalents(report)
     report.figure(
         "Reshape keeps the order in memory, transpose does not",
         _layout_figure(),
@@ -303,55 +239,6 @@ def _in_place(report):
     )
 
 
-def _equivalents(report):
-    matlab = {
-        "x * y": "x .* y",
-        "x @ y.T": "x * y.'",
-        "x ** 2": "x .^ 2",
-        "x.T": "x.'",
-        "x.sum()": 'sum(x, "all")',
-        "x.reshape(-1, 2)": "reshape(x.', 2, []).' (it goes down columns)",
-    }
-    got, want, types, rows = {}, {}, {}, []
-    for torch_code, tensorflow_code, numpy_code in pytorch_equivalents():
-        got[torch_code] = _evaluate(tensorflow_code, _names(tf.constant, tf.Variable))
-        want[torch_code] = _evaluate(numpy_code, _names(np.array, np.array))
-        types[torch_code] = _type_of(got[torch_code]), _type_of(want[torch_code])
-        rows.append([torch_code, tensorflow_code, numpy_code, matlab.get(torch_code)])
-    report.check(f"{len(rows)} operations: TensorFlow's result equals NumPy's", got=got, want=want)
-    report.check("and has its type", *({code: pair[side] for code, pair in types.items()} for side in (0, 1)))
-    report.table("one operation, three spellings", ["PyTorch", "TensorFlow", "NumPy", "MATLAB, where it differs"], rows)
-    report.note(
-        "x, y, v: float32 (2, 3), v a variable; p probabilities, t targets, labels int64 (2,). The columns TensorFlow "
-        "and NumPy are run here, PyTorch and MATLAB are text; PyTorch's was run once with version 2.13.0 "
-        "and gave the same. torch.from_numpy shares the array's memory; in TensorFlow it takes DLPack, and a "
-        "tensor that changes under its readers is nothing to build on."
-    )
-
-
-def _names(make, make_variable):
-    """The names that the code of `pytorch_equivalents` uses, made anew so that no row sees what another one did."""
-    x, y = np.float32([[1, 2, 3], [4, 5, 6]]), np.float32([[2, 2, 2], [5, 5, 5]])
-    p, t = np.float32([[0.1, 0.5, 0.9], [0.2, 0.6, 0.7]]), np.float32([[0, 1, 1], [0, 0, 1]])
-    tensors = {"x": x, "y": y, "p": p, "t": t, "labels": np.int64([2, 0])}
-    made = {name: make(value) for name, value in tensors.items()}
-    return {**made, "v": make_variable(y), "array": x.copy(), "tf": tf, "np": np, "keras": keras}
-
-
-def _evaluate(code, names):
-    """The value of an expression, or of z after statements."""
-    try:
-        return eval(code, names)
-    except SyntaxError:
-        exec(code, names)
-        return names["z"]
-
-
-def _type_of(value):
-    value = value[0] if isinstance(value, (tuple, tf.TensorShape)) else value
-    return np.dtype(value.dtype.name).name if hasattr(value, "dtype") else type(value).__name__
-
-
 def _error_of(function):
     """The name of the exception that a call raises, or `"none"`."""
     try:
@@ -365,22 +252,14 @@ def _layout_figure():
     numbers = tf.range(12)
     grid = tf.reshape(numbers, (3, -1))
     figure, axes = plots.subplots(1, 3, figsize=(10, 3.6))
-    for ax, (title, values) in zip(
-        axes,
-        (
-            ("reshape(x, (3, −1))", grid),
-            ("reshape(x, (2, −1))", tf.reshape(numbers, (2, -1))),
-            ("transpose of the first", tf.transpose(grid)),
-        ),
-        strict=True,
+    for ax, title, values in (
+        (axes[0], "reshape(x, (3, −1))", grid),
+        (axes[1], "reshape(x, (2, −1))", tf.reshape(numbers, (2, -1))),
+        (axes[2], "transpose of the first", tf.transpose(grid)),
     ):
-        ax.imshow(values, cmap="cividis", aspect="auto")
-        for (row, column), number in np.ndenumerate(values.numpy()):
-            color = "white" if number < 6 else "black"
-            ax.text(column, row, str(number), color=color, fontsize=16, weight="bold", ha="center", va="center")
+        plots.numbered(values.numpy(), ax, highest=11)
         memory = " ".join(str(number) for number in tf.reshape(values, (-1,)).numpy())
         ax.set(xlabel=f"in memory:\n{memory}", xticks=[], yticks=[])
-        ax.grid(False)
         ax.set_title(f"{title}\nshape {tuple(values.shape)}")
     return figure
 

@@ -4,4 +4,4 @@ What one neuron computes, which functions squash or rectify its output, and whic
 neurons are joined: layers compute logic, draw polygons, fit real data, and approximate any curve with bumps.
 """
 
-LESSONS = ("neurons", "activations", "logic", "losses", "regression", "mlp", "approximation")
+LESSONS = ("neurons", "activations", "logic", "losses", "keras_losses", "regression", "mlp", "approximation")

@@ -16,6 +16,7 @@ import numpy as np
 
 from kerasnotes import plots
 from kerasnotes.chapter02.activations import relu, sigmoid
+from kerasnotes.parts import positive, whole
 
 SMOKE = {"points": 2001}
 SECONDS = 3
@@ -37,7 +38,7 @@ def bump(x, left, right, steepness):
     x = np.asarray(x, np.float64)
     if not (np.isfinite([left, right]).all() and left < right):
         raise ValueError(f"right: expected a wall to the right of {left!r}, got {right!r}")
-    _positive("steepness", steepness)
+    positive("steepness", steepness)
     return sigmoid(steepness * (x - left)) - sigmoid(steepness * (x - right))
 
 
@@ -73,8 +74,7 @@ def fit_steps(function, interval, units):
     start, end = interval
     if not (np.isfinite([start, end]).all() and start < end):
         raise ValueError(f"interval: expected (start, end) with start < end, got {interval!r}")
-    if not isinstance(units, (int, np.integer)) or units < 1:
-        raise ValueError(f"units: expected a positive integer, got {units!r}")
+    units = whole("units", units)
     walls = np.linspace(start, end, units + 2)
     heights = np.asarray(function((walls[:-1] + walls[1:]) / 2), np.float64)  # (units + 1,)
     if heights.shape != (units + 1,) or not np.isfinite(heights).all():
@@ -101,15 +101,27 @@ def bump_2d(x, center, width, steepness):
     x, center = np.asarray(x, np.float64), np.asarray(center, np.float64)
     if x.shape[-1:] != (2,) or center.shape != (2,):
         raise ValueError(f"x, center: expected shapes (..., 2) and (2,), got {x.shape} and {center.shape}")
-    _positive("width", width)
-    _positive("steepness", steepness)
+    positive("width", width)
+    positive("steepness", steepness)
     bumps = [bump(x[..., i], center[i] - width / 2, center[i] + width / 2, steepness) for i in range(2)]
     return sigmoid(steepness * (bumps[0] + bumps[1] - 1.5))
 
 
-def _positive(name, value):
-    if not 0 < value < np.inf:
-        raise ValueError(f"{name}: expected a positive number, got {value!r}")
+def example():
+    """A sine drawn without training, and the same network as two Dense layers of Keras."""
+
+    def sine(x):
+        return np.sin(2 * np.pi * x)
+
+    x = np.linspace(0, 1, 1001)
+    for units in (8, 16, 32):
+        print(f"{units:>2} hidden units: largest error {np.abs(fit_steps(sine, (0, 1), units)(x) - sine(x)).max():.3f}")
+    network = fit_steps(sine, (0, 1), 8)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(8, activation="sigmoid"), keras.layers.Dense(1)])
+    model.set_weights([network.w[None], network.b, network.v[:, None], np.array([network.c])])
+    print("at 0.1, 0.4, 0.7:", network([0.1, 0.4, 0.7]), model(np.array([[0.1], [0.4], [0.7]])).numpy().ravel())
+    print("one bump, in the middle and outside:", bump([0.5, 2.0], 0, 1, 20.0))
+    print("a bump on the plane:                ", bump_2d([[0.0, 0.0], [1.0, 1.0]], [0, 0], 1.0, 20.0))
 
 
 def lesson(report, *, points: int = 20001, seed: int = 0):

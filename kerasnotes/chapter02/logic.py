@@ -16,6 +16,7 @@ import numpy as np
 
 from kerasnotes import plots
 from kerasnotes.chapter02.neurons import threshold_unit
+from kerasnotes.parts import whole
 
 SMOKE = {"largest": 5, "points": 500, "functions": 1000}
 SECONDS = 5
@@ -26,8 +27,7 @@ FORMS = ("OR of ANDs", "tree of XORs", "counters")
 class ThresholdNetwork:
     """Layers of threshold units, each layer reading the one before; the last has one unit.
 
-    Args:
-        layers: A list of `(w, b)`: weights (inputs, units) and biases (units,), first layer first.
+    Args: `layers` is a list of `(w, b)`: weights (inputs, units) and biases (units,), first layer first.
 
     Raises: ValueError: If there is no layer, the shapes do not chain, or the last layer has not one unit.
     """
@@ -53,17 +53,17 @@ class ThresholdNetwork:
 
 def and_gate(n):
     """A threshold unit `(w, b)` that fires if all `n` inputs are 1."""
-    return np.ones(_positive(n)), 0.5 - n
+    return np.ones(whole("n", n)), 0.5 - n
 
 
 def or_gate(n):
     """A threshold unit `(w, b)` that fires if any of `n` inputs is 1."""
-    return np.ones(_positive(n)), -0.5
+    return np.ones(whole("n", n)), -0.5
 
 
 def majority_gate(n):
     """A threshold unit `(w, b)` that fires if more than half of `n` inputs are 1."""
-    return np.ones(_positive(n)), -(n // 2 + 0.5)
+    return np.ones(whole("n", n)), -(n // 2 + 0.5)
 
 
 def dnf_network(truth_table):
@@ -71,8 +71,7 @@ def dnf_network(truth_table):
 
     Rows of the table that differ in input 0 alone share an AND, so 2^(n−1) hidden units are always enough.
 
-    Args:
-        truth_table: 2^n values 0 or 1; bit k of an index is input k.
+    Args: `truth_table` has 2^n values 0 or 1; bit k of an index is input k.
 
     Returns: A `ThresholdNetwork` of one hidden layer.
     Raises: ValueError: If the length is not a power of two of at least 2, or a value is not 0 or 1.
@@ -90,7 +89,7 @@ def dnf_network(truth_table):
 
 def parity_shallow(n):
     """Is the number of ones odd? One hidden layer of `n` units [Σx ≥ k], with output weights +1, −1, +1, …"""
-    k = np.arange(1, _positive(n) + 1)
+    k = np.arange(1, whole("n", n) + 1)
     return ThresholdNetwork([(np.ones((n, n)), 0.5 - k), ((-1.0) ** (k[:, None] + 1), [-0.5])])
 
 
@@ -100,7 +99,7 @@ def parity_deep(n):
     XOR is OR minus AND, which is 0 or 1 as it stands. So the next layer reads the difference and each XOR costs two
     hidden units. With a third unit that fires when all is done, an XOR costs three: 3(n − 1) in all, as usually taught.
     """
-    layers, read = [], np.eye(_positive(n))  # read: how the next layer makes its values from the units before it
+    layers, read = [], np.eye(whole("n", n))  # read: how the next layer makes its values from the units before it
     while (values := read.shape[1]) > 1:
         groups = np.split(np.arange(values), np.arange(2, values - 1, 2))  # pairs; three at the end if odd
         w, b = np.zeros((values, values)), np.zeros(values)
@@ -118,8 +117,7 @@ def parity_deep(n):
 def polygon_network(vertices):
     """Is a point inside a convex polygon? One hidden unit for each side; the output is their AND.
 
-    Args:
-        vertices: Corners in order (corners, 2), at least three, either way round.
+    Args: `vertices` are corners in order (corners, 2), at least three, either way round.
 
     Returns: A `ThresholdNetwork` of one hidden layer; points on the border count as inside.
     Raises: ValueError: If the polygon is not convex or has no area.
@@ -130,15 +128,12 @@ def polygon_network(vertices):
 def union_network(polygons):
     """Is a point inside any of several convex polygons? Sides, then an AND for each polygon, then an OR.
 
-    Args:
-        polygons: A list of corners, each as in `polygon_network`.
+    Args: `polygons` is a list of corners, each as in `polygon_network`.
 
     Returns: A `ThresholdNetwork` of two hidden layers, of one if there is a single polygon.
     Raises: ValueError: If a polygon is not convex or has no area.
     """
     sides = [_sides(polygon) for polygon in polygons]
-    if not sides:
-        raise ValueError("polygons: expected at least one polygon, got none")
     counts = [len(b) for _, b in sides]
     inside = np.repeat(np.eye(len(sides)), counts, axis=0)  # (all sides, polygons)
     layers = [(np.hstack([w for w, _ in sides]), np.hstack([b for _, b in sides])), (inside, 0.5 - np.array(counts))]
@@ -147,16 +142,8 @@ def union_network(polygons):
 
 def count_cells(hyperplanes, dimensions):
     """Into how many cells hyperplanes in general position cut space: Σ C(hyperplanes, k) for k up to `dimensions`."""
-    for name, value in (("hyperplanes", hyperplanes), ("dimensions", dimensions)):
-        if not isinstance(value, (int, np.integer)) or value < 0:
-            raise ValueError(f"{name}: expected an integer of at least 0, got {value!r}")
+    hyperplanes, dimensions = whole("hyperplanes", hyperplanes, 0), whole("dimensions", dimensions, 0)
     return sum(math.comb(hyperplanes, k) for k in range(dimensions + 1))
-
-
-def _positive(n):
-    if not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"n: expected a positive integer, got {n!r}")
-    return n
 
 
 def _sides(vertices):
@@ -172,6 +159,19 @@ def _sides(vertices):
     if np.abs(along).max(axis=1).min() == 0 or heights.min() < -1e-9 * np.abs(heights).max() or not heights.any():
         raise ValueError(f"vertices: expected a convex polygon with corners in order, got {vertices.tolist()}")
     return w, b
+
+
+def example():
+    """Parity of three inputs in three ways, and a triangle."""
+    x = (np.arange(8)[:, None] >> np.arange(3)) & 1  # all inputs of three bits
+    odd = x.sum(axis=1) % 2
+    print("odd?      ", odd)
+    for name, network in (("OR of ANDs", dnf_network(odd)), ("tree", parity_deep(3)), ("counters", parity_shallow(3))):
+        print(f"{name:<10}", network(x).astype(int), "hidden units:", network.hidden_count)
+    print("majority  ", threshold_unit(x, *majority_gate(3)).astype(int))
+    triangle = polygon_network([[0, 0], [1, 0], [0, 1]])
+    print("inside the triangle?", triangle(np.array([[0.2, 0.2], [0.8, 0.8]])))
+    print("cells that 1, 2, 3, 4 lines cut out of the plane:", [count_cells(lines, 2) for lines in (1, 2, 3, 4)])
 
 
 def lesson(report, *, largest: int = 10, functions: int = 65536, points: int = 10000, seed: int = 0):
@@ -265,11 +265,10 @@ def _plane(report, points, rng):
     gap = (sums[:2].min(axis=0) - sums[2:].max(axis=0)).max()
     report.at_most(f"smallest sum inside less largest outside, {points} networks of one hidden layer", gap, 0)
     report.note("So no threshold on the output draws the corner exactly. More units can draw it more finely.")
-    counted = [[_cells(rng.normal(size=(n, d)), rng.normal(size=n)) for d in (1, 2, 3)] for n in range(1, 9)]
-    rows = [[n, *row] for n, row in enumerate(counted, start=1)]
+    rows = [[n, *(_cells(rng.normal(size=(n, d)), rng.normal(size=n)) for d in (1, 2, 3))] for n in range(1, 9)]
     report.table("Cells that N hyperplanes cut out", ["N", "of a line", "of a plane", "of space"], rows)
-    formula = [[count_cells(n, d) for d in (1, 2, 3)] for n in range(1, 9)]
-    report.check("cells of N random hyperplanes: Σ C(N, k), k up to the dimension", counted, formula)
+    formula = [[n, *(count_cells(n, d) for d in (1, 2, 3))] for n in range(1, 9)]
+    report.check("cells of N random hyperplanes: Σ C(N, k), k up to the dimension", rows, formula)
     return two
 
 
@@ -297,6 +296,5 @@ def _draw(counts, two):
     for w, b in zip(two.layers[0][0].T, two.layers[0][1], strict=True):
         foot = -b * w / (w @ w)
         plane.axline(foot, foot + w @ [[0, -1], [1, 0]], color="C0", linewidth=1.2, linestyle="--")
-    plane.set(xlabel="x₁", ylabel="x₂", xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), aspect="equal")
-    plane.set_title("Two hidden layers draw the corner")
+    plane.set(xlabel="x₁", ylabel="x₂", aspect="equal", title="Two hidden layers draw the corner")
     return figure

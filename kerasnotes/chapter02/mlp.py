@@ -17,8 +17,9 @@ import tensorflow as tf
 from kerasnotes import data, plots, training
 from kerasnotes.chapter02.neurons import linear_unit
 from kerasnotes.chapter02.regression import solve_least_squares
+from kerasnotes.parts import layer_seeds, whole
 
-SMOKE = {"steps": 5, "epochs": 1, "examples": 512, "units": 16, "xor_units": (1, 2)}
+SMOKE = {"steps": 5, "epochs": 1, "examples": 512, "units": 16, "xor_units": (1,)}
 SECONDS = 20
 
 
@@ -36,7 +37,7 @@ class Dense:
     """
 
     def __init__(self, units, activation=None, seed=0):
-        self.units, self.seed, self.w, self.b = _count("units", units), seed, None, None
+        self.units, self.seed, self.w, self.b = whole("units", units), seed, None, None
         try:
             self.activation = keras.activations.get(activation)
         except (ValueError, TypeError):
@@ -52,7 +53,7 @@ class Dense:
 
     def build(self, inputs):
         """Make the weights for so many inputs."""
-        bound = np.sqrt(6 / (_count("inputs", inputs) + self.units))
+        bound = np.sqrt(6 / (whole("inputs", inputs) + self.units))
         w = np.random.default_rng(self.seed).uniform(-bound, bound, size=(inputs, self.units))
         self.w, self.b = tf.Variable(w, dtype=tf.float32), tf.Variable(tf.zeros(self.units))
 
@@ -61,7 +62,8 @@ def one_hot(labels, classes):
     """A vector for every label, 1 at the label's place and 0 elsewhere.
 
     Args:
-        labels: Integers (...), from 0 to classes - 1. Others are refused; `tf.one_hot` turns them into zeros.
+        labels: Integers (...), from 0 to classes - 1. Others are refused, where `tf.one_hot` makes zeros of them; in a
+            `tf.function`, where values are not known, they become zeros here as well.
         classes: Length of the vectors.
 
     Returns: Tensor (..., classes), float32.
@@ -71,10 +73,10 @@ def one_hot(labels, classes):
     if not labels.dtype.is_integer:
         raise ValueError(f"labels: expected integers, got {labels.dtype.name}")
     known = tf.get_static_value(labels)  # None while a tf.function is traced
-    if known is not None and not (known.size and known.min() >= 0 and known.max() < _count("classes", classes)):
+    if known is not None and not (known.size and known.min() >= 0 and known.max() < whole("classes", classes)):
         found = f"{known.min()} to {known.max()}" if known.size else "none"
         raise ValueError(f"labels: expected integers from 0 to {classes - 1}, got {found}")
-    places = tf.range(_count("classes", classes), dtype=tf.int64)
+    places = tf.range(whole("classes", classes), dtype=tf.int64)
     return tf.cast(tf.cast(labels, tf.int64)[..., None] == places, tf.float32)
 
 
@@ -90,19 +92,31 @@ def build_mlp(hidden, classes, activation="relu", seed=0):
     Returns: A `keras.Sequential`, built when the first inputs (batch, inputs) come.
     Raises: ValueError: If a layer has no positive integer of units.
     """
-    sizes = [*(_count("hidden", units) for units in hidden), _count("classes", classes)]
-    seeds = np.random.default_rng(seed).integers(2**31, size=len(sizes)).tolist()
-    start = [keras.initializers.GlorotUniform(seed=layer_seed) for layer_seed in seeds]
-    kinds = [activation] * (len(sizes) - 1) + [None]
+    sizes = [*(whole("hidden", units) for units in hidden), whole("classes", classes)]
+    kinds, seeds = [activation] * (len(sizes) - 1) + [None], layer_seeds(seed)
     return keras.Sequential(
-        [keras.layers.Dense(n, kind, kernel_initializer=w) for n, kind, w in zip(sizes, kinds, start, strict=True)]
+        [
+            keras.layers.Dense(n, kind, kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)))
+            for n, kind in zip(sizes, kinds, strict=True)
+        ]
     )
 
 
-def _count(name, value):
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}: expected a positive integer, got {value!r}")
-    return int(value)
+def example():
+    """A layer beside Keras's with the same weights, and a network with one hidden layer that learns XOR."""
+    x, labels = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
+    ours, theirs = Dense(3, "tanh", seed=1), keras.layers.Dense(3, "tanh")
+    y = ours(x)
+    theirs.build(x.shape)
+    theirs.set_weights([ours.w.numpy(), ours.b.numpy()])
+    print("ours, Keras's:", y[3].numpy(), theirs(x)[3].numpy())
+    print("one-hot:", one_hot(labels, 2).numpy().tolist(), tf.one_hot(labels, 2).numpy().tolist())
+
+    model = build_mlp([8], 2, activation="tanh", seed=0)
+    model.compile(keras.optimizers.Adam(0.1), keras.losses.CategoricalCrossentropy(from_logits=True))
+    history = model.fit(x, one_hot(labels, 2), epochs=40, batch_size=4, verbose=0)
+    print("loss of XOR:", history.history["loss"][0], "to", history.history["loss"][-1])
+    print("answers:", model(x).numpy().argmax(axis=1), "labels:", labels)
 
 
 def lesson(

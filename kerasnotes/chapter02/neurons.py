@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots
+from kerasnotes.parts import floating, whole
 
 SMOKE = {"max_epochs": 200, "seeds": 1}
 SECONDS = 3
@@ -46,7 +47,7 @@ def linear_unit(x, w, b):
     Returns: A tensor (...) or (..., units).
     Raises: ValueError: If the shapes do not fit.
     """
-    x = _floating(x)
+    x = floating("x", x)
     w, b = _like(w, x), _like(b, x)
     _check_shapes(x, w, b)
     return tf.tensordot(x, w, axes=1) + b  # (..., units)
@@ -63,7 +64,7 @@ def rbf_unit(x, center, beta):
     Returns: A tensor (...) of values in [0, 1].
     Raises: ValueError: If the shapes do not fit or `beta` is not positive and finite.
     """
-    x = _floating(x)
+    x = floating("x", x)
     center, beta = _like(center, x), _like(beta, x)
     known_beta = tf.get_static_value(beta)  # None while a tf.function is traced
     if beta.shape.rank or (known_beta is not None and not 0 < known_beta < np.inf):
@@ -81,7 +82,7 @@ def rbf_gradients(x, center, beta):
     Returns: `(d_center, d_beta)`, tensors (..., inputs) and (...).
     """
     y = rbf_unit(x, center, beta)
-    away = _floating(x) - _like(center, y)  # (..., inputs)
+    away = floating("x", x) - _like(center, y)  # (..., inputs)
     return 2 * _like(beta, y) * away * y[..., None], -tf.reduce_sum(away**2, axis=-1) * y
 
 
@@ -106,17 +107,18 @@ def train_perceptron(x, y, max_epochs=1000, seed=0):
     Returns: A `PerceptronResult`.
     Raises: ValueError: If an input is not finite, a label is not 0 or 1, or `max_epochs` is not a positive integer.
     """
-    x, y = _labelled(x, y)
-    if not isinstance(max_epochs, (int, np.integer)) or max_epochs < 1:
-        raise ValueError(f"max_epochs: expected a positive integer, got {max_epochs!r}")
+    (x, y), max_epochs = _labelled(x, y), whole("max_epochs", max_epochs)
     rng = np.random.default_rng(seed)
     w, b, mistakes_per_epoch = np.zeros(x.shape[1]), 0.0, []
     while len(mistakes_per_epoch) < max_epochs and 0 not in mistakes_per_epoch[-1:]:
         mistakes = 0
         for i in rng.permutation(len(x)):
+            # answer
             error = y[i] - (x[i] @ w + b >= 0)  # 1: should have fired; −1: should not have
+            # learn, from mistakes only
             if error:
                 w, b, mistakes = w + error * x[i], b + error, mistakes + 1
+        # remember; an epoch without mistakes is the last
         mistakes_per_epoch.append(mistakes)
     return PerceptronResult(w, float(b), mistakes_per_epoch, mistakes_per_epoch[-1] == 0)
 
@@ -144,11 +146,6 @@ def novikoff_bound(x, y, steps=20000):
     return float((signed**2).sum(axis=1).max() / margin**2)
 
 
-def _floating(x):
-    x = tf.convert_to_tensor(x)
-    return x if x.dtype.is_floating else tf.cast(x, tf.float32)
-
-
 def _like(value, x):
     return tf.cast(tf.convert_to_tensor(value, dtype_hint=x.dtype), x.dtype)  # the hint saves digits of plain floats
 
@@ -168,6 +165,23 @@ def _labelled(x, y):
     if y.shape != x.shape[:1] or not np.isin(y, (0, 1)).all():
         raise ValueError(f"y: expected {len(x)} labels 0 or 1, got shape {y.shape}, values {np.unique(y)[:5]}")
     return x, y.astype(np.int64)
+
+
+def example():
+    """Three neurons on the same inputs, and a perceptron that learns OR."""
+    x, w, b = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([1.0, 1.0]), -0.5
+    print("fires or not", threshold_unit(x, w, b))
+    print("adds        ", linear_unit(x, w, b).numpy())
+    print("TensorFlow  ", (tf.linalg.matvec(x, w) + b).numpy())
+    print("has a place ", rbf_unit(x, [1.0, 1.0], 0.5).numpy())
+    center = tf.Variable([1.0, 1.0], dtype=tf.float64)
+    with tf.GradientTape() as tape:
+        y = rbf_unit(x, center, 0.5)
+    print("its slope along the centre, by hand", tf.reduce_sum(rbf_gradients(x, center, 0.5)[0], axis=0).numpy())
+    print("and from the tape                  ", tape.gradient(y, center).numpy())
+
+    found = train_perceptron(x, [0, 1, 1, 1])
+    print("OR learnt:", found, "at most", novikoff_bound(x, [0, 1, 1, 1]), "mistakes")
 
 
 def lesson(report, *, max_epochs: int = 1000, seeds: int = 5, seed: int = 0):

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from kerasnotes import data, plots
 from kerasnotes.chapter02.activations import sigmoid
+from kerasnotes.parts import positive, whole
 
 SMOKE = {"steps": 200}
 SECONDS = 3
@@ -83,17 +84,17 @@ def _cross_entropy(sums, y):
 
 
 def _descend(x, y, learning_rate, steps, l2, history, loss_and_slope):
-    x, y = _numbers(x, y)
-    if not 0 < learning_rate < np.inf:
-        raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
-    if not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise ValueError(f"steps: expected a positive integer, got {steps!r}")
+    (x, y), steps = _numbers(x, y), whole("steps", steps)
+    positive("learning_rate", learning_rate)
     w, b, losses = np.zeros(x.shape[1]), 0.0, []
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(steps + 1):
+            # answer, and compare with the targets
             loss, slope = loss_and_slope(x @ w + b, y)  # slope: (n,)
+            # remember
             losses.append(loss + l2 * (w @ w))
             before = w, b
+            # learn
             w, b = w - learning_rate * (x.T @ slope + 2 * l2 * w), b - learning_rate * slope.sum()
     w, b = before  # the last pass was for the loss after the last step
     if not (np.isfinite(w).all() and np.isfinite(losses[-1])):
@@ -108,6 +109,22 @@ def _numbers(x, y):
     if y.shape != x.shape[:1] or not np.isfinite(y).all():
         raise ValueError(f"y: expected {len(x)} finite targets, one for each input, got shape {y.shape}")
     return x, y
+
+
+def example():
+    """A line through noisy points and a probability for two classes, beside Keras's Dense layer."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 2))
+    y = x @ [2.0, -1.0] + 0.5 + rng.normal(scale=0.1, size=50)
+    print("closed form     ", solve_least_squares(x, y))
+    print("gradient descent", fit_linear(x, y, learning_rate=0.1, steps=200))
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+    model.compile(keras.optimizers.SGD(0.1), "mean_squared_error")
+    model.fit(x, y[:, None], batch_size=50, epochs=30, verbose=0)
+    print("Keras, 30 epochs", [weight.ravel() for weight in model.get_weights()])
+    print("ours, 30 steps  ", fit_linear(x, y, learning_rate=0.1, steps=30))
+    w, b = fit_logistic(x, y > 0.5, learning_rate=0.5, steps=500, l2=0.01)
+    print("logistic: share of right answers", np.mean((sigmoid(x @ w + b) > 0.5) == (y > 0.5)))
 
 
 def lesson(report, *, steps: int = 10000, seed: int = 0):

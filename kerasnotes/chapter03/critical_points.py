@@ -68,7 +68,9 @@ def loss_and_hessian(model, x, y):
 
 def _derivatives(model, x, y):
     if not getattr(model, "compiled", False):
-        raise ValueError(f"model: expected a compiled model, got {model!r}")
+        raise ValueError(f"model: expected a compiled model, got {model!r}; call model.compile(loss=…) first")
+    if not model.trainable_variables:
+        raise ValueError("model: expected weights to differentiate by, got none that is trainable")
 
     def compute(x, y):
         weights = [weight.value for weight in model.trainable_variables]
@@ -91,6 +93,23 @@ def _symmetric(hessian):
     if not (square and np.isfinite(matrix).all() and np.allclose(matrix, matrix.T, rtol=1e-4, atol=1e-6)):
         raise ValueError(f"hessian: expected a symmetric matrix of finite numbers, got {hessian!r}")
     return (matrix + matrix.T) / 2
+
+
+def example():
+    """Three flat places told apart, and a small Keras network whose zero weights are a saddle."""
+    for name, matrix in (("x² + y²", np.diag([2.0, 2.0])), ("x² − y²", np.diag([2.0, -2.0]))):
+        print(name, "has at 0 a", classify(matrix), "with eigenvalues", np.linalg.eigvalsh(matrix))
+    print("the way out of x² − y²:", escape_direction(np.diag([2.0, -2.0])))
+
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, "tanh"), keras.layers.Dense(1)])
+    model.compile(loss="mean_squared_error")
+    x = np.array([[-1.0], [1.0]])
+    model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
+    loss, matrix = loss_and_hessian(model, x, x)
+    print("a network of zeros: loss", loss, classify(matrix))
+    steps = np.split(0.5 * escape_direction(matrix), 4)  # four weights of one number each
+    model.set_weights([step.reshape(weight.shape) for step, weight in zip(steps, model.get_weights(), strict=True)])
+    print("half a step along its way out: loss", loss_and_hessian(model, x, x)[0])
 
 
 def lesson(report, *, epochs: int = 2000, units: int = 4, steps: int = 20000, seed: int = 0):

@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from kerasnotes import plots
+from kerasnotes.parts import positive, whole
 
 SMOKE = {"rates": 101}  # the rest takes half a second
 SECONDS = 1
@@ -92,13 +93,24 @@ def _path(gradient, start, learning_rate, steps):
     start = np.array(start, np.float64)
     if start.ndim != 1 or not start.size or not np.isfinite(start).all():
         raise ValueError(f"start: expected finite numbers (dims,), got {start}")
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
-    if not isinstance(steps, (int, np.integer)) or steps < 0:
-        raise ValueError(f"steps: expected an integer of at least 0, got {steps!r}")
+    positive("learning_rate", learning_rate)
+    steps = whole("steps", steps, least=0)
     if np.shape(gradient(start)) != start.shape:
         raise ValueError(f"gradient: expected shape {start.shape}, got {np.shape(gradient(start))}")
     return np.concatenate([start[None], np.zeros((steps, start.size))])
+
+
+def example():
+    """Descent on ½·4·w² at four step sizes, then with momentum and without in a long valley."""
+    for rate in (0.125, 0.25, 0.375, 0.525):  # half of 1/λ, 1/λ, and on both sides of 2/λ
+        path = gradient_descent(lambda w: 4 * w, [1.0], rate, 4)
+        print(f"rate {rate:.3f}:", path[:, 0], "each step leaves", convergence_ratio(path, [0.0])[0])
+    curvatures = np.array([1.0, 0.001])
+    for name, descend in (("plain", gradient_descent), ("Nesterov", nesterov_descent)):
+        path = descend(lambda w: curvatures * w, [1.0, 1.0], 1.0, 200)
+        print(f"{name:<8} in a long valley: value {(curvatures * path[-1] ** 2).sum() / 2:.2g} after 200 steps")
+    path = subgradient_descent(np.sign, [1.0, -0.5], 1.0, 100)
+    print("best |x| + |y| by subgradients, 100 steps:", np.abs(path).sum(axis=1).min())
 
 
 def lesson(report, *, steps: int = 4096, rates: int = 401, seed: int = 0):

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
+from kerasnotes.parts import floating, positive
 
 SMOKE = {"points": 3}
 SECONDS = 1
@@ -26,7 +27,8 @@ def numerical_gradient(function, x, step=1e-5):
     Args:
         function: Takes an array of the shape of `x`, returns one number.
         x: Where to differentiate, an array of any shape.
-        step: The h. Its error is of order h² from the curve and 1e-16 / h from rounding.
+        step: The h. Its error is of order h² from the curve and 1e-16 / h from rounding. A function that rounds to
+            float32 on its way needs a step of about 0.01, since its rounding is of order 1e-7 / h.
 
     Returns: An array of the shape of `x`.
     Raises: ValueError: If `x` or a value of `function` is not finite, `x` is empty, or `step` is not positive.
@@ -34,8 +36,7 @@ def numerical_gradient(function, x, step=1e-5):
     x = np.array(x, np.float64)
     if not x.size or not np.isfinite(x).all():
         raise ValueError(f"x: expected finite numbers, at least one, got {x}")
-    if not 0 < step < math.inf:
-        raise ValueError(f"step: expected a positive number, got {step!r}")
+    positive("step", step)
     gradient = np.empty_like(x)
     for index in np.ndindex(x.shape):
         values = []
@@ -60,9 +61,9 @@ def directional_derivative(function, x, direction):
     Returns: A tensor () or (...).
     Raises: ValueError: If the shapes do not fit, a direction has no length, or `function` does not return one number.
     """
-    x = _floating(x)
+    x = floating("x", x)
     direction = tf.cast(tf.convert_to_tensor(direction, dtype_hint=x.dtype), x.dtype)
-    if x.shape.rank != 1 or direction.shape[-1:] != x.shape or 0 in x.shape:
+    if x.shape.rank != 1 or direction.shape[-1:] != x.shape:
         raise ValueError(f"direction: expected (..., dims) for x of shape (dims,), got {direction.shape}, x {x.shape}")
     length = tf.norm(direction, axis=-1, keepdims=True)
     known = tf.get_static_value(length)  # None while a tf.function is traced
@@ -85,9 +86,7 @@ def hessian(function, x):
     Returns: A tensor of shape `x.shape + x.shape`, mostly (dims, dims).
     Raises: ValueError: If `x` is empty or `function` does not return one number.
     """
-    x = _floating(x)
-    if 0 in x.shape:
-        raise ValueError(f"x: expected at least one number, got shape {x.shape}")
+    x = floating("x", x)
     with tf.GradientTape(persistent=True) as outer:
         outer.watch(x)
         with tf.GradientTape() as inner:
@@ -98,16 +97,30 @@ def hessian(function, x):
     return outer.jacobian(gradient, x, unconnected_gradients="zero", experimental_use_pfor=False)
 
 
-def _floating(x):
-    x = tf.convert_to_tensor(x)
-    return x if x.dtype.is_floating else tf.cast(x, tf.float32)
-
-
 def _one_number(value):
     value = tf.convert_to_tensor(value)
     if value.shape.rank:
         raise ValueError(f"function: expected one number, got shape {value.shape}")
     return value
+
+
+def example():
+    """x² + y² at (1, 2): the tape as the course uses it, beside differences and a slope in one direction."""
+    x, y = tf.Variable(1.0), tf.constant(2.0)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(tensor=y)  # a variable is watched from the start, a constant on request
+        value = tf.math.pow(x, 2) + tf.math.pow(y, 2)
+    print("tape, one by one  ", float(tape.gradient(value, x)), float(tape.gradient(value, y)))
+    print("tape, both at once", [float(slope) for slope in tape.gradient(target=value, sources=[x, y])])
+    print("differences       ", numerical_gradient(lambda w: w[0] ** 2 + w[1] ** 2, [1.0, 2.0]))
+
+    def bowl(w):
+        return tf.math.pow(w[0], 2) + tf.math.pow(w[1], 2)
+
+    print(
+        "slope along (2, 4) and across it", directional_derivative(bowl, [1.0, 2.0], [[2.0, 4.0], [-4.0, 2.0]]).numpy()
+    )
+    print("Hessian", hessian(bowl, [1.0, 2.0]).numpy().tolist())
 
 
 def lesson(report, *, directions: int = 3600, points: int = 20, seed: int = 0):
@@ -150,6 +163,16 @@ def lesson(report, *, directions: int = 3600, points: int = 20, seed: int = 0):
         "differences equal the tape on sin(x y) + x^z", got, [_tape(_wave, place) for place in places], rtol=1e-7
     )
 
+    steps, errors = _best_step(report)
+    report.figure(
+        "Slope in every direction",
+        _draw(angles, slopes, uphill, length, steps, errors),
+        alt="Left: the slope of x² + y² at (1, 2) over the direction is a cosine wave with its top at the gradient. "
+        "Right: the error of differences over the step falls, then rises; central ones in 64 bits are best near 1e-5.",
+    )
+
+
+def _best_step(report):
     steps = np.geomspace(1e-12, 1, 49)
     errors = {name: _difference_errors(steps, *kind) for name, kind in {
         "f(x + h) − f(x), 64 bits": (False, np.float64), "f(x + h) − f(x − h), 64 bits": (True, np.float64),
@@ -161,6 +184,10 @@ def lesson(report, *, directions: int = 3600, points: int = 20, seed: int = 0):
     best = [[name, steps[error.argmin()], error.min()] for name, error in errors.items()]
     report.table("Differences of sin", ["difference", "best step h", "largest error at 50 places"], best)
     report.at_most("central difference with the default step 1e-5: error", _difference_errors([1e-5])[0], 1e-9)
+    return steps, errors
+
+
+def _draw(angles, slopes, uphill, length, steps, errors):
     figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.4))
     plots.curves(angles, {"measured slope": slopes}, xlabel="direction, degrees from the x axis", ylabel="slope of f",
                  title="The gradient is the way of steepest ascent", ax=left)  # fmt: skip
@@ -172,12 +199,7 @@ def lesson(report, *, directions: int = 3600, points: int = 20, seed: int = 0):
                  title="Too long bends, too short rounds", ax=right)  # fmt: skip
     right.set_ylim(1e-14, 10)
     right.legend(loc="lower left")
-    report.figure(
-        "Slope in every direction",
-        figure,
-        alt="Left: the slope of x² + y² at (1, 2) over the direction is a cosine wave with its top at the gradient. "
-        "Right: the error of differences over the step falls, then rises; central ones in 64 bits are best near 1e-5.",
-    )
+    return figure
 
 
 def _bowl(w):

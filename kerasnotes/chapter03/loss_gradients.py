@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
+from kerasnotes.chapter02.losses import matched
 
 SMOKE = {"batch": 4}
 SECONDS = 1
@@ -28,8 +29,8 @@ def mse_gradient(y, output):
     Returns: A tensor (..., d), for each example its own; a mean over a batch of n divides it once more, by n.
     Raises: ValueError: If the shapes differ or there is no axis.
     """
-    y, output = _pair(y, output, "output")
-    return 2 * (output - y) / output.shape[-1]
+    y, output = matched("y", y, "output", output)
+    return 2 * (output - y) / tf.cast(tf.shape(output)[-1], output.dtype)
 
 
 def softmax_cross_entropy_gradient(y, logits):
@@ -42,17 +43,24 @@ def softmax_cross_entropy_gradient(y, logits):
     Returns: A tensor (..., classes). Each row sums to zero: adding one number to all logits changes nothing.
     Raises: ValueError: If the shapes differ or there is no axis.
     """
-    y, logits = _pair(y, logits, "logits")
+    y, logits = matched("y", y, "logits", logits)
     return tf.nn.softmax(logits) * tf.reduce_sum(y, axis=-1, keepdims=True) - y
 
 
-def _pair(y, output, name):
-    output = tf.convert_to_tensor(output)
-    output = output if output.dtype.is_floating else tf.cast(output, tf.float32)
-    y = tf.cast(tf.convert_to_tensor(y, dtype_hint=output.dtype), output.dtype)
-    if not y.shape.rank or not y.shape.is_compatible_with(output.shape) or 0 in output.shape:
-        raise ValueError(f"{name}: expected the shape of y, {y.shape}, with one axis or more, got {output.shape}")
-    return y, output
+def example():
+    """Both gradients beside the tape through TensorFlow's own losses."""
+    y, logits = tf.constant([[0.0, 1.0, 0.0]]), tf.math.log([[0.7, 0.2, 0.1]])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(logits)
+        squared = keras.losses.mean_squared_error(y, logits)
+        entropy = keras.losses.categorical_crossentropy(y, logits, from_logits=True)
+        fused = tf.nn.softmax_cross_entropy_with_logits(labels=2 * y, logits=logits)
+    print("squared error, tape  ", tape.gradient(squared, logits).numpy()[0])
+    print("2 (o − y) / d        ", mse_gradient(y, logits).numpy()[0])
+    print("cross-entropy, tape  ", tape.gradient(entropy, logits).numpy()[0])
+    print("p·Σy − y             ", softmax_cross_entropy_gradient(y, logits).numpy()[0])
+    print("labels that sum to 2:", softmax_cross_entropy_gradient(2 * y, logits).numpy()[0])
+    print("TensorFlow's p − y   ", tape.gradient(fused, logits).numpy()[0])
 
 
 def lesson(report, *, batch: int = 50, steps: int = 200, seed: int = 0):

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from kerasnotes import plots
 from kerasnotes.chapter03.descent import gradient_descent
+from kerasnotes.parts import positive, whole
 
 SMOKE = {"dims": (2, 5)}
 SECONDS = 2
@@ -95,11 +96,23 @@ def _start(start, steps, learning_rate):
     start = np.array(start, np.float64)
     if start.ndim != 1 or start.size == 0 or not np.isfinite(start).all():
         raise ValueError(f"start: expected finite numbers of shape (dims,), got {start!r}")
-    if not (isinstance(steps, (int, np.integer)) and steps >= 1):
-        raise ValueError(f"steps: expected a positive integer, got {steps!r}")
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
+    whole("steps", steps)
+    positive("learning_rate", learning_rate)
     return [start]
+
+
+def example():
+    """The same long valley for three methods, and a saddle, to which Newton goes as to any flat place."""
+    curvatures = np.array([1.0, 100.0])
+
+    def valley(w):
+        return tf.reduce_sum(curvatures * w**2) / 2
+
+    print("descent, 50 steps", gradient_descent(lambda w: curvatures * w, [1.0, 1.0], 2 / 101, 50)[-1])
+    print("Quickprop, path  ", quickprop(lambda w: curvatures * w, [1.0, 1.0], 4, 0.001, max_growth=np.inf).tolist())
+    print("Newton, one step ", newton(valley, [1.0, 1.0], 1)[-1])
+    print("curvature from two slopes", secant_curvature([1.0, 1.0], curvatures, [0.5, 0.5], curvatures / 2))
+    print("Newton on x² − y²", newton(lambda w: w[0] ** 2 - w[1] ** 2, [1.0, 0.5], 1)[-1])
 
 
 def lesson(report, *, condition: float = 100.0, dims: tuple[int, ...] = (2, 10, 50), seed: int = 0):

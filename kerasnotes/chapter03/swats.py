@@ -17,6 +17,7 @@ from keras import ops
 
 from kerasnotes import data, plots, training
 from kerasnotes.chapter03.optimizers import Adam
+from kerasnotes.parts import positive
 
 SMOKE = {"samples": 400, "epochs": 2, "seeds": 1}
 SECONDS = 21
@@ -35,8 +36,8 @@ class Swats(keras.optimizers.Optimizer):
         for name, value in own.items():
             if not 0 <= value < (1 if name.startswith("beta") else math.inf):
                 raise ValueError(f"{name}: expected a number of at least 0, betas below 1, got {value!r}")
-        if not callable(learning_rate) and not 0 < learning_rate < math.inf:
-            raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
+        if not callable(learning_rate):
+            positive("learning_rate", learning_rate)
         super().__init__(learning_rate=learning_rate, **arguments)
         self.own = own
 
@@ -51,6 +52,8 @@ class Swats(keras.optimizers.Optimizer):
                 self.add_variable((), dtype="float64", name=name) for name in ("p_p", "p_g", "mean_rate", "newest")
             )
             self.switch_step = self.add_variable((), dtype="int64", name="switch_step")  # 0: still Adam
+            start = keras.initializers.Constant(self.own["tolerance"])
+            self.tolerance = self.add_variable((), start, dtype="float64", name="tolerance")  # may be assigned anew
 
     def _backend_update_step(self, gradients, variables, learning_rate):  # Keras calls it once for all variables
         self.assign(self.p_p, 0.0)
@@ -61,7 +64,7 @@ class Swats(keras.optimizers.Optimizer):
         newest = ops.where(adam, -self.p_p / ops.where(self.p_g.value == 0, 1.0, self.p_g), self.newest)
         mean = ops.where(adam, beta * self.mean_rate + (1 - beta) * newest, self.mean_rate)
         corrected = mean / (1 - ops.power(tf.constant(beta, "float64"), ops.cast(step, "float64")))
-        close = ops.logical_and(ops.abs(corrected - newest) < self.own["tolerance"], corrected > 0)
+        close = ops.logical_and(ops.abs(corrected - newest) < self.tolerance, corrected > 0)
         switch = ops.logical_and(ops.logical_and(adam, step > 1), close)
         self.assign(self.newest, newest)
         self.assign(self.mean_rate, ops.where(switch, corrected, mean))  # from the switch on, the rate itself
@@ -100,6 +103,23 @@ class Swats(keras.optimizers.Optimizer):
         return {**super().get_config(), **self.own}
 
 
+def example():
+    """A narrow valley walked with Adam and with SWATS, which changes to SGD on the way; then SWATS in `fit`."""
+    curvatures = tf.constant([1.0, 10.0])
+    for optimizer in (keras.optimizers.Adam(0.1), Swats(0.1, tolerance=0.001)):
+        w = keras.Variable([1.0, 1.0])
+        for _ in range(50):
+            optimizer.apply([curvatures * w], [w])
+        print(f"{type(optimizer).__name__:<5} is after 50 steps at", w.numpy())
+        if isinstance(optimizer, Swats):
+            print("  switched after step", optimizer.switched_at, "to SGD's rate", optimizer.sgd_learning_rate)
+
+    x = np.random.default_rng(0).normal(size=(64, 3))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile(Swats(), "mse", jit_compile=False)  # a network this small is not worth compiling
+    print("in fit:", model.fit(x, x[:, :1], batch_size=32, epochs=3, verbose=0).history["loss"])
+
+
 def lesson(
     report,
     *,
@@ -124,26 +144,33 @@ def lesson(
     _by_hand(report, np.random.default_rng(seed))
     (x, y), (x_test, y_test) = data.fashion_mnist()
     x, y, x_test = x[:samples].reshape(-1, 784) / 255, y[:samples], x_test.reshape(-1, 784) / 255
-    makers = {
-        "Adam, 0.001": lambda: keras.optimizers.Adam(0.001),
-        "SGD with momentum, 0.01": lambda: keras.optimizers.SGD(0.01, momentum=0.9),
-        "SGD with momentum, 0.03": lambda: keras.optimizers.SGD(0.03, momentum=0.9),
-        "SWATS, tolerance 1e-9": lambda: Swats(),
-        f"SWATS, tolerance {tolerance:g}": lambda: Swats(tolerance=tolerance),
+    adam, sgd, swats = (
+        _model(units, optimizer, seed)
+        for optimizer in (keras.optimizers.Adam(0.001), keras.optimizers.SGD(0.01, momentum=0.9), Swats())
+    )
+    rows = {  # the model, and what of its optimizer is set before each run
+        "Adam, 0.001": (adam, {}),
+        "SGD with momentum, 0.01": (sgd, {"learning_rate": 0.01}),
+        "SGD with momentum, 0.03": (sgd, {"learning_rate": 0.03}),
+        "SWATS, tolerance 1e-9": (swats, {"tolerance": 1e-9}),
+        f"SWATS, tolerance {tolerance:g}": (swats, {"tolerance": tolerance}),
     }
+    restarts = {id(model): training.restarter(model) for model in (adam, sgd, swats)}
+    starts = {run: _model(units, None, run).get_weights() for run in range(seed, seed + seeds)}
     losses, accuracies, switches, estimates = {}, {}, {}, []
-    for name, make in report.track(list(makers.items()), "optimizers"):
-        model = _model(units, make(), seed)
-        restart = training.restarter(model)
-        for run in range(seed, seed + seeds):
-            restart(_model(units, None, run).get_weights())
+    for name, (model, set_to) in report.track(list(rows.items()), "optimizers"):
+        for run, start in starts.items():
+            restarts[id(model)](start)
+            for variable, value in set_to.items():
+                getattr(model.optimizer, variable).assign(value)
             course = [] if name.endswith("1e-9") and run == seed else None
             follow = keras.callbacks.LambdaCallback(
                 on_epoch_end=lambda epoch, logs, course=course: _follow(course, model, epoch)  # noqa: B023
             )
             history = training.fit(model, x, y, batch_size=100, epochs=epochs, seed=run, callbacks=[follow]).history
             losses.setdefault(name, []).append(history["loss"])
-            accuracies.setdefault(name, []).append(training.evaluate(model, x_test, y_test)["accuracy"])
+            adam.set_weights(model.get_weights())  # one model judges all, so that it is compiled once
+            accuracies.setdefault(name, []).append(training.evaluate(adam, x_test, y_test)["accuracy"])
             if isinstance(model.optimizer, Swats):
                 switches.setdefault(name, []).append((model.optimizer.switched_at, model.optimizer.sgd_learning_rate))
             estimates += course or []
@@ -164,9 +191,11 @@ def _by_hand(report, rng, steps=100):
     gap, step, rate = min(course)
 
     variable, optimizer = keras.Variable(w, dtype="float64"), Swats(0.01, tolerance=gap * 1.01)
+    optimizer.build([variable])
+    apply = tf.function(lambda gradient: optimizer.apply([gradient], [variable]))
     sgd, other = keras.optimizers.SGD(0.1 * rate, momentum=0.9), keras.Variable(w, dtype="float64")
     for k, g in enumerate(gradients, start=1):
-        optimizer.apply([tf.constant(g)], [variable])
+        apply(tf.constant(g))
         if k == step:
             other.assign(variable)
         elif k > step:
