@@ -72,7 +72,7 @@ def lesson(report, *, updates: int = 8192, runs: int = 10, epochs: int = 25, see
         report: The report to write to.
         updates: Updates of the longest runs for the rates (256 to 1000000).
         runs: Seeds of the averages and of the saddle (1 to 100).
-        epochs: Passes through the data of the averages; the flattest direction must have forgotten its start (1 to 1000).
+        epochs: Passes through the data of the averages, so many that they forget their start (1 to 1000).
         seed: The first seed; the others follow it (0 to 4294967295).
     """
     rng = np.random.default_rng(seed)
