@@ -12,11 +12,6 @@ from kerasnotes.course import catalog, snippet
 ROOT = catalog.PACKAGE.parent
 CHAPTERS = catalog.chapters()
 LESSONS = [lesson for chapter in CHAPTERS for lesson in chapter.lessons]
-BUDGETS = {  # seconds at default scale, from the curriculum
-    "chapter01": 10, "chapter02": 60, "chapter03": 60, "chapter04": 100, "chapter05": 120, "chapter06": 60,
-    "chapter07": 300, "chapter08": 120, "chapter09": 360, "chapter10": 150, "chapter11": 400, "chapter12": 300,
-    "chapter16": 10,
-}  # fmt: skip
 LINES, LESSON_LINES, CONCEPT_LINES = 300, 60, 150
 LONGER = {  # lessons that may be longer, up to 350 lines, each with its reason; the list may only shrink
     "chapter09.lstm": "step, sequence, peepholes and cell are one concept, and later lessons take them from here",
@@ -69,7 +64,7 @@ def test_a_chapter_holds_strings_and_its_lessons(chapter):
 
 @chapters
 def test_a_chapter_stays_inside_its_budget(chapter):
-    assert chapter.seconds <= BUDGETS[chapter.name]
+    assert chapter.seconds <= chapter.budget
 
 
 @lessons

@@ -5,3 +5,4 @@ devices.
 """
 
 LESSONS = ("equivalents", "tensors", "autodiff", "pipelines", "devices")
+BUDGET = 10  # seconds of the whole chapter at default scale, on two CPU cores

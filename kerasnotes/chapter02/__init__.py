@@ -5,3 +5,4 @@ neurons are joined: layers compute logic, draw polygons, fit real data, and appr
 """
 
 LESSONS = ("neurons", "activations", "logic", "losses", "keras_losses", "regression", "mlp", "approximation")
+BUDGET = 60  # seconds of the whole chapter at default scale, on two CPU cores

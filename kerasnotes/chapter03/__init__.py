@@ -16,3 +16,4 @@ LESSONS = (
     "second_order",
     "critical_points",
 )
+BUDGET = 60  # seconds of the whole chapter at default scale, on two CPU cores

@@ -5,3 +5,4 @@ layers and used to train a network by hand, and what happens to the gradient on 
 """
 
 LESSONS = ("chain_rule", "backpropagation", "order_of_steps", "rectifiers", "depth")
+BUDGET = 100  # seconds of the whole chapter at default scale, on two CPU cores

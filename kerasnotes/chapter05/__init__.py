@@ -23,3 +23,4 @@ LESSONS = (
     "label_smoothing",
     "augmentation",
 )
+BUDGET = 120  # seconds of the whole chapter at default scale, on two CPU cores

@@ -5,3 +5,4 @@ batch, and how much of the picture a unit sees.
 """
 
 LESSONS = ("convolution", "convolution_gradient", "pooling", "batch_norm", "receptive_field")
+BUDGET = 60  # seconds of the whole chapter at default scale, on two CPU cores

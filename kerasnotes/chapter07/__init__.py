@@ -5,3 +5,4 @@ laptop.
 """
 
 LESSONS = ("lenet", "alexnet", "vgg", "googlenet", "resnet", "densenet", "highway", "comparison")
+BUDGET = 300  # seconds of the whole chapter at default scale, on two CPU cores

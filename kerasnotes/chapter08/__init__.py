@@ -17,3 +17,4 @@ LESSONS = (
     "sensitivity",
     "memory_span",
 )
+BUDGET = 160  # seconds of the whole chapter at default scale, on two CPU cores

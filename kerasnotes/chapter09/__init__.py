@@ -8,3 +8,4 @@ LESSONS = (
     "lstm", "peepholes", "gates", "backward_pass", "lstm_gradient", "gru", "memory_tasks", "long_memory", "sentiment",
     "poetry", "autoregression", "forecasting", "bleu", "encoder_decoder", "seq2seq",
 )  # fmt: skip
+BUDGET = 360  # seconds of the whole chapter at default scale, on two CPU cores

@@ -13,3 +13,4 @@ LESSONS = (
     "likelihood_bounds",
     "vae",
 )
+BUDGET = 150  # seconds of the whole chapter at default scale, on two CPU cores

@@ -5,3 +5,4 @@ that game measures, why it fails when they do not meet, and how the Wasserstein 
 """
 
 LESSONS = ("divergences", "gan", "scores", "dcgan", "wgan", "wgan_gp", "mode_collapse")
+BUDGET = 400  # seconds of the whole chapter at default scale, on two CPU cores

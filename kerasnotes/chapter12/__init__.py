@@ -15,3 +15,4 @@ LESSONS = (
     "policy_gradient",
     "families",
 )
+BUDGET = 300  # seconds of the whole chapter at default scale, on two CPU cores

@@ -5,3 +5,4 @@ the calls that the course documents.
 """
 
 LESSONS = ("documented_calls", "summary")
+BUDGET = 10  # seconds of the whole chapter at default scale, on two CPU cores

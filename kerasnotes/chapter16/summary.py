@@ -1,8 +1,8 @@
 """The whole course on one page: what was checked, what holds, and what was corrected.
 
 What the reader should see: for every chapter, how many statements were checked and how many hold, in how many seconds;
-and every correction to the course's notes. The lesson trains nothing. It reads the reports that earlier runs left, and
-says which commands make them where there are none.
+and every correction to the course's notes. The lesson trains nothing. It reads the reports of recorded runs, or of your
+own, and says which commands make them where there are none.
 
 Notes: chapter 16, "Summary" (总结).
 Source: the reports of this course's own lessons, `report.json`.
@@ -13,7 +13,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from kerasnotes import plots
+from kerasnotes import data, plots
 from kerasnotes.chapter16.documented_calls import ApiRow as ApiRow
 from kerasnotes.chapter16.documented_calls import api_state as api_state
 from kerasnotes.chapter16.documented_calls import api_table as api_table
@@ -135,19 +135,22 @@ def example():
     print(len(summary.corrections), "correction:", summary.corrections[0]["topic"])
 
 
-def lesson(report, *, directory: str = "out"):
+def lesson(report, *, directory: str = "recorded"):
     """Read the reports of earlier runs and add them up.
 
     Args:
         report: The report to write to.
-        directory: Folder with the reports of earlier runs, as given to `--out` then (a folder).
+        directory: Folder with reports, as given to `--out` of a run; "recorded" for those that travel with the course.
     """
-    summary = collect(directory)
+    summary = collect(data.results_directory() if directory == "recorded" else directory)
+    others = tuple(each for each in summary.lessons if each.lesson != "chapter16.summary")  # not its own last result
+    summary = dataclasses.replace(summary, lessons=others)
     for line in summary.unreadable:
         report.note(f"Not a report: {line}")
     missing = [number for number in CHAPTERS if f"chapter{number}" not in summary.chapters]
     if missing:
-        commands = " && ".join(f"python -m kerasnotes.chapter{number} --out {directory}" for number in missing)
+        commands = [f"python -m kerasnotes.chapter{number} --out {directory}" for number in missing]
+        commands = "python -m kerasnotes record" if directory == "recorded" else " && ".join(commands)
         report.note(f"No reports of chapters {', '.join(missing)} in {directory!r}. This makes them: {commands}")
     if summary.lessons:
         _course(report, summary)

@@ -191,6 +191,11 @@ class Chapter:
         """Expected seconds of the whole chapter at default scale."""
         return sum(lesson.seconds or 0 for lesson in self.lessons)
 
+    @property
+    def budget(self):
+        """Seconds that the whole chapter may take at default scale, on two CPU cores."""
+        return _constant(self.tree, "BUDGET")
+
     def lesson(self, name):
         """The lesson of that name. Raises UsageError with the nearest names if there is none."""
         for lesson in self.lessons:
