@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from kerasnotes.course import catalog, snippet
+from kerasnotes.course import catalog, records, snippet
 
 PAGES = sorted((catalog.PACKAGE.parent / "chapters").glob("chapter*.md"))
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -44,6 +44,20 @@ def test_every_name_exists(page):
         assert public in catalog.find_lesson(lesson).public_names, name
     for name in re.findall(r"^```\{listing\} (\S+)$", text, re.M):
         snippet.cut([name])
+
+
+@pages
+def test_figures_are_recorded_ones_that_every_viewer_draws(page):
+    text = page.read_text(encoding="utf-8")
+    assert "{result-figure}" not in text, "![title](results/chapterNN/lesson/figure.png)"
+    pictures = re.findall(r"^!\[([^\]]*)\]\(results/(chapter\d\d)/(\w+)/([^)]+)\)$", text, re.M)
+    assert pictures
+    assert len(pictures) == text.count("](results/"), "a figure stands on a line of its own"
+    for title, chapter, lesson, file in pictures:
+        report = records.load(catalog.find_lesson(f"{chapter}.{lesson}"))
+        titles = {record["file"]: record["title"] for record in report["records"] if record["kind"] == "figure"}
+        assert titles[file][:1].upper() + titles[file][1:] == title
+        assert (page.parent / "results" / chapter / lesson / file).is_file()
 
 
 @pages
