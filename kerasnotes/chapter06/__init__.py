@@ -4,4 +4,7 @@ One small set of weights, slid over the whole picture: convolution forwards and 
 batch, and how much of the picture a unit sees.
 """
 
-LESSONS = ("convolution", "convolution_gradient", "pooling", "batch_norm", "receptive_field")
+LESSONS = (
+    "padding", "convolution", "equivariance", "convolution_gradient", "adaptive_pooling", "pooling", "shift_tolerance",
+    "batch_norm", "receptive_field",
+)  # fmt: skip
