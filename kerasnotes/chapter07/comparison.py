@@ -94,6 +94,16 @@ def pareto_front(costs, scores):
     return ~(no_worse & better).any(axis=0)
 
 
+def example():
+    """Two small networks, what they cost, and which of some choices no other beats."""
+    for name, model in build_siblings(names=["LeNet-5", "AlexNet"]).items():
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        print(f"{name}: {model.count_params():,} weights, {multiply_adds(model):,} multiply-adds a picture")
+    costs, scores = [1, 2, 3, 4], [0.80, 0.90, 0.85, 0.95]
+    for cost, score, unbeaten in zip(costs, scores, pareto_front(costs, scores), strict=True):
+        print(f"cost {cost}, score {score}:", "unbeaten" if unbeaten else "another is cheaper and better")
+
+
 def lesson(
     report,
     *,

@@ -15,7 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots, training
-from kerasnotes.chapter07.alexnet import check_count, check_picture, layer_seeds, multiply_adds, random_pictures, scaled
+from kerasnotes.chapter07.alexnet import multiply_adds, random_pictures
+from kerasnotes.chapter07.lenet import check_picture, scaled
+from kerasnotes.parts import layer_seeds, share, whole
 
 SMOKE = {"image_size": 32, "images": 64, "test_images": 64, "epochs": 1, "seeds": 1}
 FULL = {"images": 60000, "epochs": 5, "seeds": 5}
@@ -35,18 +37,14 @@ def vgg_block(x, convolutions, filters, kernel_size=3, seed=0):
         kernel_size: Height and width of the kernels.
         seed: Seed of the initial weights, an integer or a tuple of integers.
 
-    Returns:
-        Tensor (batch, height // 2, width // 2, filters).
-
-    Raises:
-        ValueError: If a number is not a positive integer, or the pictures are too small.
-
+    Returns: Tensor (batch, height // 2, width // 2, filters).
+    Raises: ValueError: If a number is not a positive integer, or the pictures are too small.
     Source: Simonyan, Zisserman 2015, arXiv:1409.1556, section 2.1.
     """
-    filters, kernel_size = check_count("filters", filters), check_count("kernel_size", kernel_size)
+    filters, kernel_size = whole("filters", filters), whole("kernel_size", kernel_size)
     if len(x.shape) != 4 or min(x.shape[1:3]) < 2:
         raise ValueError(f"x: expected (batch, height, width, channels) of 2 x 2 pixels or more, got {tuple(x.shape)}")
-    for _, layer_seed in zip(range(check_count("convolutions", convolutions)), layer_seeds(seed)):  # noqa: B905
+    for _, layer_seed in zip(range(whole("convolutions", convolutions)), layer_seeds(seed)):  # noqa: B905
         start = keras.initializers.HeUniform(layer_seed)
         x = keras.layers.Conv2D(filters, kernel_size, padding="same", activation="relu", kernel_initializer=start)(x)
     return keras.layers.MaxPooling2D(2)(x)
@@ -75,20 +73,15 @@ def build_vgg16(
         dropout: Share of their answers that is set to zero in training, in [0, 1).
         seed: Seed of the initial weights and of dropout.
 
-    Returns:
-        An uncompiled `keras.Model` that outputs logits (batch, classes).
-
-    Raises:
-        ValueError: If an argument is out of range or a picture too small.
-
+    Returns: An uncompiled `keras.Model` that outputs logits (batch, classes).
+    Raises: ValueError: If an argument is out of range or a picture too small.
     Source: Simonyan, Zisserman 2015, arXiv:1409.1556, table 1, column D.
     """
     if not (isinstance(depth, (tuple, list)) and 1 <= len(depth) <= len(FILTERS)):
         raise ValueError(f"depth: expected one to {len(FILTERS)} numbers of convolutions, got {depth!r}")
-    shape, classes = check_picture(input_shape, 2 ** len(depth)), check_count("classes", classes)
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout: expected a number in [0, 1), got {dropout!r}")
-    units = scaled(check_count("dense_units", dense_units), width)
+    shape, classes = check_picture(input_shape, 2 ** len(depth)), whole("classes", classes)
+    share("dropout", dropout, high=False)
+    units = scaled(whole("dense_units", dense_units), width)
     seeds = layer_seeds(seed)
     inputs = x = keras.Input(shape)
     for convolutions, filters in zip(depth, FILTERS, strict=False):
@@ -108,11 +101,8 @@ def compose_kernels(first, second):
         first: Kernel (height, width, channels, middle).
         second: Kernel (height, width, middle, filters); the sizes may differ.
 
-    Returns:
-        Array (height + height - 1, width + width - 1, channels, filters).
-
-    Raises:
-        ValueError: If the second kernel does not take as many channels as the first one gives.
+    Returns: Array (height + height - 1, width + width - 1, channels, filters).
+    Raises: ValueError: If the second kernel does not take as many channels as the first one gives.
     """
     first, second = np.asarray(first), np.asarray(second)
     if first.ndim != 4 or second.ndim != 4 or first.shape[3] != second.shape[2]:
@@ -123,6 +113,23 @@ def compose_kernels(first, second):
         for column in range(columns):
             result[row : row + height, column : column + width] += first @ second[row, column]
     return result
+
+
+def example():
+    """Two convolutions of 3 × 3 by Keras's layers, as a block of VGG, and as one kernel of 5 × 5."""
+    x = tf.constant(np.random.default_rng(0).normal(size=(1, 8, 8, 3)), tf.float32)
+    layers = keras.layers
+    by_hand = keras.Sequential([
+        layers.Conv2D(4, 3, padding="same", activation="relu"), layers.Conv2D(4, 3, padding="same", activation="relu"),
+        layers.MaxPooling2D(2),
+    ])  # fmt: skip
+    print("by hand:", by_hand(x).shape, "and vgg_block:", vgg_block(x, convolutions=2, filters=4).shape)
+    first, second = (layer.kernel for layer in by_hand.layers[:2])
+    twice = tf.nn.conv2d(tf.nn.conv2d(x, first, 1, "VALID"), second, 1, "VALID")
+    once = tf.nn.conv2d(x, compose_kernels(first, second), 1, "VALID")
+    print(
+        "without ReLU between them, one kernel does it: largest difference", float(tf.reduce_max(tf.abs(once - twice)))
+    )
 
 
 def lesson(
