@@ -123,14 +123,17 @@ def example():
         print(np.round(100 * row[6:16], 1), "% of the gradient")
 
 
-def lesson(report, *, stacks: tuple[str, ...] = ("three 3 × 3", "strides 2", "LeNet-5", "AlexNet", "VGG-16")):
+def lesson(
+    report, *, stacks: tuple[str, ...] = ("three 3 × 3", "strides 2", "LeNet-5", "AlexNet", "VGG-16"), seed: int = 0
+):
     """Measure what the units of networks see, layer by layer.
 
     Args:
         report: The report to write to.
         stacks: Networks whose fields are measured (one of: three 3 × 3, strides 2, LeNet-5, AlexNet, VGG-16).
+        seed: Seed of their weights, which do not matter (0 to 4294967295).
     """
-    fields = {name: _measure(report, name) for name in stacks}
+    fields = {name: _measure(report, name, seed) for name in stacks}
     _draw_fields(report, fields, data.mnist()[1][0][0])
 
 
@@ -150,7 +153,7 @@ def _stack(name):
     }[name]  # fmt: skip
 
 
-def _measure(report, name):
+def _measure(report, name, seed):
     """Check every layer of a stack. Returns names, fields and the model."""
     layers, padding, side = _stack(name)
     model = keras.Sequential([keras.Input((side, side, 1))])
@@ -158,7 +161,7 @@ def _measure(report, name):
         if "pool" in layer or "S" in layer:
             model.add(keras.layers.MaxPooling2D(kernel, stride, padding, name=layer))
         else:
-            start = keras.initializers.GlorotUniform(seed=number)
+            start = keras.initializers.GlorotUniform(seed=seed % 2**31 + number)
             model.add(
                 keras.layers.Conv2D(4, kernel, stride, padding, activation="relu", kernel_initializer=start, name=layer)
             )

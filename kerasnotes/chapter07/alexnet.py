@@ -196,7 +196,6 @@ def lesson(
     (x, y), (x_test, y_test) = (random_pictures(*part, count, rng) for part, count in parts)
     few, wanted = x_test[:queries], y_test[:queries]
     pixels = nearest(few.reshape(len(few), -1), x.reshape(len(x), -1), k=NEAREST)  # (queries, 10)
-
     rows, loss = [], keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     for number in range(seeds):
         model = build_alexnet((28, 28, 1), 10, 1, width, dense_units, dropout, False, seed=(seed, 2, number))
@@ -207,11 +206,21 @@ def lesson(
         found = nearest(training.predict(features, few), training.predict(features, x), NEAREST)
         shares = [np.mean(y[neighbours] == wanted[:, None]) for neighbours in (found, pixels)]
         rows.append((training.evaluate(model, x_test, y_test)["accuracy"], *shares))
+    _results(report, rows, f"{images:,} training pictures, {model.count_params():,} parameters", len(few))
+    shown = [*np.flatnonzero(y[pixels[:, 0]] != wanted)[:3], *range(3)][:3]  # named wrongly by pixels, if there are any
+    report.figure(
+        "Neighbours in pixels and in features",
+        _draw(x, y, few[shown], wanted[shown], pixels[shown, :4], found[shown, :4]),
+        alt="Each row shows a test picture that its nearest pixels name wrongly, its four nearest training pictures by "
+        "pixels and its four nearest by features of the last hidden layer, with their classes.",
+    )
+
+
+def _results(report, rows, what, queries):
     names = ["test pictures that the network names rightly"]
     names += [f"{NEAREST} nearest by {kind}, of the same class" for kind in ("features", "pixels")]
     report.table(
-        f"Fashion-MNIST: {images:,} training pictures, {model.count_params():,} parameters, {seeds} networks, "
-        f"neighbours of {len(few):,} test pictures",
+        f"Fashion-MNIST: {what}, {len(rows)} networks, neighbours of {queries:,} test pictures",
         ["share of", "mean", "standard error"],
         [[name, *cells] for name, *cells in zip(names, *plots.mean_and_error(rows), strict=True)],
     )
@@ -226,14 +235,6 @@ def lesson(
         of 0.5, since each picture is seen a few times only. Adam with a rate that falls along a cosine takes the place
         of momentum; there is no augmentation."""
     )
-    different = np.flatnonzero(y[pixels[:, 0]] != wanted)
-    shown = [*different[:3], *range(3)][:3]  # pictures that their nearest pixels name wrongly, if there are any
-    report.figure(
-        "Neighbours in pixels and in features",
-        _draw(x, y, few[shown], wanted[shown], pixels[shown, :4], found[shown, :4]),
-        alt="Each row shows a test picture that its nearest pixels name wrongly, its four nearest training pictures by "
-        "pixels and its four nearest by features of the last hidden layer, with their classes.",
-    )
 
 
 def _by_hand(image_size, groups, width=1.0):
@@ -244,16 +245,11 @@ def _by_hand(image_size, groups, width=1.0):
     second = (first - 3) // 2 + 1
     third = (second - 3) // 2 + 1
     last = (third - 3) // 2 + 1
-    return (
-        ("convolution 1", first**2, 11 * 11 * 3 * c1, c1),
-        ("convolution 2", second**2, 5 * 5 * c1 * c2 // groups, c2),
-        ("convolution 3", third**2, 3 * 3 * c2 * c3, c3),
-        ("convolution 4", third**2, 3 * 3 * c3 * c3 // groups, c3),
-        ("convolution 5", third**2, 3 * 3 * c3 * c5 // groups, c5),
-        ("dense 1", 1, last**2 * c5 * units, units),
-        ("dense 2", 1, units * units, units),
-        ("dense 3", 1, units * 1000, 1000),
-    )
+    names = [f"convolution {number}" for number in range(1, 6)] + [f"dense {number}" for number in range(1, 4)]
+    places = (first**2, second**2, third**2, third**2, third**2, 1, 1, 1)
+    kernels = (121 * 3 * c1, 25 * c1 * c2 // groups, 9 * c2 * c3, 9 * c3 * c3 // groups, 9 * c3 * c5 // groups)
+    weights = (*kernels, last**2 * c5 * units, units * units, units * 1000)
+    return list(zip(names, places, weights, (c1, c2, c3, c3, c5, units, units, 1000), strict=True))
 
 
 def _published(report, image_size, full_width, seed):

@@ -115,12 +115,13 @@ def _sources(kernels, layer):
 
 
 def example():
-    """Keras's DenseNet-121 beside the builder's, and who reads whom in a small one."""
-    library = keras.applications.DenseNet121(weights=None, input_shape=(64, 64, 3), classes=10)
-    ours = build_densenet121((64, 64, 3), classes=10)
-    print(f"weights of Keras's: {library.count_params():,}, of the builder's: {ours.count_params():,}")
+    """A small sibling: its channels by tf.concat's rule, and who reads whom before training."""
     small = build_densenet121((28, 28, 1), classes=10, depth=(3, 3), growth_rate=8)
-    print(f"a small sibling: {small.count_params():,}; what its layers read before training (rows: input, layer 1, 2):")
+    print(f"{small.count_params():,} weights, logits {small(np.zeros((2, 28, 28, 1))).shape}")
+    for layer in range(3):
+        channels = small.get_layer(f"block1_{layer + 1}").kernel.shape[2]
+        print(f"layer {layer + 1} of block 1 reads {channels} channels: 16 + {layer} * 8")
+    print("mean absolute weight on each source (rows: input, layer 1, layer 2) of each layer (columns):")
     print(feature_reuse(small, block=1).round(3))
 
 
@@ -166,15 +167,27 @@ def lesson(
         falling = keras.optimizers.schedules.CosineDecay(learning_rate, -(-images // batch_size) * epochs)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.Adam(falling), loss, metrics=["accuracy"])
-        training.fit(model, *train, epochs=epochs, batch_size=batch_size, seed=seed + number, track=report.track)
+        form = "step" if epochs * images < 100 * batch_size else "auto"  # a step alone compiles sooner
+        settings = {"epochs": epochs, "batch_size": batch_size, "form": form, "track": report.track}
+        training.fit(model, *train, seed=seed + number, **settings)
         whole = training.evaluate(model, *test)["accuracy"]
         reuse.append([feature_reuse(model, block + 1) for block in range(len(depth))])
         _cut(model, len(depth))
         rows.append((whole, training.evaluate(model, *test)["accuracy"]))
+    _results(report, model, rows, images, test_images)
+    report.figure(
+        "Later layers read what early layers wrote",
+        _draw(np.mean([blocks[0] for blocks in reuse], axis=0), rows),
+        alt="Left: mean absolute weight from every earlier source to every layer of the first dense block; no source "
+        "is left unread. Right: accuracy of the networks, whole and with the connections that skip a layer cut.",
+    )
+
+
+def _results(report, model, rows, images, test_images):
     mean, error = plots.mean_and_error(rows)
     report.table(
         f"small sibling on Fashion-MNIST: {images:,} pictures, {model.count_params():,} parameters, "
-        f"{multiply_adds(model):,} multiply-adds, {seeds} networks",
+        f"{multiply_adds(model):,} multiply-adds, {len(rows)} networks",
         ["network", "test accuracy", "standard error"],
         [["whole", mean[0], error[0]], ["each layer reads the layer before it only", mean[1], error[1]]],
     )
@@ -194,12 +207,6 @@ def lesson(
         """The small sibling has three blocks instead of four, growth rate 8 instead of 32, and a 3 x 3 convolution with
         stride 2 as its stem, between the paper's two stems (7 x 7 with stride 2 and pooling for ImageNet, 3 x 3 with
         stride 1 for small pictures). Batch statistics are averaged with momentum 0.9."""
-    )
-    report.figure(
-        "Later layers read what early layers wrote",
-        _draw(np.mean([blocks[0] for blocks in reuse], axis=0), rows),
-        alt="Left: mean absolute weight from every earlier source to every layer of the first dense block; no source "
-        "is left unread. Right: accuracy of the networks, whole and with the connections that skip a layer cut.",
     )
 
 

@@ -164,13 +164,23 @@ def lesson(
         falling = keras.optimizers.schedules.CosineDecay(learning_rate, -(-images // batch_size) * epochs)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.Adam(falling), loss, metrics=["accuracy"])
-        history = training.fit(
-            model, *train, epochs=epochs, batch_size=batch_size, seed=seed + number, track=report.track
-        )
+        form = "step" if epochs * images < 100 * batch_size else "auto"  # a step alone compiles sooner
+        settings = {"epochs": epochs, "batch_size": batch_size, "form": form, "track": report.track}
+        history = training.fit(model, *train, seed=seed + number, **settings)
         curves.append(history.history["accuracy"])
         accuracies.append(training.evaluate(model, *test)["accuracy"])
+    _results(report, model, images, curves, accuracies)
+    report.figure(
+        "Digits read by small siblings, epoch by epoch",
+        _figure(curves, accuracies),
+        alt="Training accuracy of each small sibling by epoch, and its test accuracy at the end beside that of a "
+        "dense network with one hidden layer, which it exceeds.",
+    )
+
+
+def _results(report, model, images, curves, accuracies):
     report.table(
-        f"small sibling on MNIST, {images:,} digits, {seeds} networks",
+        f"small sibling on MNIST, {images:,} digits, {len(curves)} networks",
         ["parameters", "multiply-adds", "training accuracy", "test accuracy", "standard error"],
         [[model.count_params(), multiply_adds(model), np.mean(curves, axis=0)[-1], *plots.mean_and_error(accuracies)]],
     )
@@ -180,12 +190,6 @@ def lesson(
         """The small sibling has the modules 3a and 4a and a quarter of the channels by default, a 3 x 3
         convolution with pooling and without normalization as its stem, and no dropout, since it sees each picture a few
         times only."""
-    )
-    report.figure(
-        "Digits read by small siblings, epoch by epoch",
-        _figure(curves, accuracies),
-        alt="Training accuracy of each small sibling by epoch, and its test accuracy at the end beside that of a "
-        "dense network with one hidden layer, which it exceeds.",
     )
 
 

@@ -169,8 +169,13 @@ def lesson(
         reached = seconds[accuracy >= 0.99]
         a_step = 1000 * np.median(clock.seconds) * passes / steps
         rows.append([name, passes, accuracy[-1], a_step, seconds[-1], reached[0] if len(reached) else None])
+    _results(report, rows, len(x), batch_size)
+    _figures(report, curves, fast, x_test, y_test)
+
+
+def _results(report, rows, samples, batch_size):
     columns = ["network", "epochs", "test accuracy", "ms a step", "seconds of training", "seconds to 0.990"]
-    report.table(f"Training on {len(x)} digits in batches of {batch_size}", columns, rows)
+    report.table(f"Training on {samples} digits in batches of {batch_size}", columns, rows)
     report.at_least("test accuracy with ConvPool (LeCun et al. 1998: 0.9905)", rows[0][2], 0.990, trained=True)
     report.note(
         "Today's form departs from the paper: every map of C3 sees every map of S2, max pooling and ReLU in place of "
@@ -178,11 +183,11 @@ def lesson(
         "Smith's cycle of the momentum is left out. The settings were chosen on the last 10,000 training images, with "
         "other seeds."
     )
-    if keras_epochs != epochs:
+    passes = [row[1] for row in rows]
+    if len(set(passes)) > 1:
         report.note(
-            f"For time, Keras's layers are trained for {keras_epochs} epochs, in one cycle, ConvPool for {epochs}."
+            f"For time, Keras's layers are trained for {passes[1]} epochs, in one cycle, ConvPool for {passes[0]}."
         )
-    _figures(report, curves, fast, x_test, y_test)
 
 
 def _padded(pictures):

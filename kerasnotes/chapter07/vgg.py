@@ -173,23 +173,43 @@ def lesson(
         random_pictures(*part, count, rng)
         for part, count in zip(data.fashion_mnist(), (images, test_images), strict=True)
     )
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     accuracies, rows = {}, []
     for name, options in kinds.items():
-        model, restart, accuracies[name] = None, None, []
-        for number in range(seeds):
-            start = build_vgg16(
-                (28, 28, 1), 10, width, dense_units=1024, dropout=dropout, **options, seed=(seed, 3, number)
-            )
-            if model is None:
-                model = start
-                falling = keras.optimizers.schedules.CosineDecay(learning_rate, -(-images // batch_size) * epochs)
-                model.compile(keras.optimizers.Adam(falling), loss, metrics=["accuracy"])
-                restart = training.restarter(model)
-            restart(start.get_weights())
-            training.fit(model, x, y, epochs=epochs, batch_size=batch_size, seed=seed + number, track=report.track)
-            accuracies[name].append(training.evaluate(model, *test)["accuracy"])
+        options |= {"width": width, "dense_units": 1024, "dropout": dropout}
+        starts = (build_vgg16((28, 28, 1), 10, **options, seed=(seed, 3, number)) for number in range(seeds))
+        settings = {"epochs": epochs, "batch_size": batch_size, "track": report.track}
+        model, accuracies[name] = _train(starts, x, y, test, learning_rate, seed, settings)
         rows.append([name, model.count_params(), multiply_adds(model), *plots.mean_and_error(accuracies[name])])
+    _results(report, rows, accuracies, images, width)
+    figure, (left, right) = plots.subplots(1, 2, figsize=(10.5, 4.2))
+    _draw(left, right, shares, accuracies)
+    report.figure(
+        "Where VGG-16 keeps its weights and does its work",
+        figure,
+        alt="Left: bars of parameters and multiply-adds for five blocks and the dense part of VGG-16; the dense part "
+        "has most parameters, the blocks do nearly all multiply-adds. Right: test accuracies of the small siblings.",
+    )
+
+
+def _train(starts, x, y, test, learning_rate, seed, settings):
+    """Train the first of several equal networks from the weights of each. Returns it and the test accuracies."""
+    model, accuracies = None, []
+    for number, start in enumerate(starts):
+        if model is None:  # compiled once
+            model = start
+            steps = settings["epochs"] * -(-len(x) // settings["batch_size"])
+            falling = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            model.compile(keras.optimizers.Adam(falling), loss, metrics=["accuracy"])
+            restart = training.restarter(model)
+        restart(start.get_weights())
+        training.fit(model, x, y, seed=seed + number, **settings)
+        accuracies.append(training.evaluate(model, *test)["accuracy"])
+    return model, accuracies
+
+
+def _results(report, rows, accuracies, images, width):
+    seeds = len(accuracies["two of 3 x 3"])
     channels = ", ".join(str(scaled(filters, width)) for filters in FILTERS[:3])
     report.table(
         f"Fashion-MNIST: {images:,} pictures, {seeds} networks of each kind, {channels} channels in the blocks",
@@ -207,14 +227,6 @@ def lesson(
         """The small siblings have three blocks instead of five, an eighth of the channels and dropout of 0.2 instead of
         0.5 by default. The paper compares pairs of 3 x 3 with single 5 x 5 layers on ImageNet (section 4.1: top-1 error
         7 % higher with 5 x 5). Weights start as He et al. 2015 propose, not from a smaller trained network."""
-    )
-    figure, (left, right) = plots.subplots(1, 2, figsize=(10.5, 4.2))
-    _draw(left, right, shares, accuracies)
-    report.figure(
-        "Where VGG-16 keeps its weights and does its work",
-        figure,
-        alt="Left: bars of parameters and multiply-adds for five blocks and the dense part of VGG-16; the dense part "
-        "has most parameters, the blocks do nearly all multiply-adds. Right: test accuracies of the small siblings.",
     )
 
 
