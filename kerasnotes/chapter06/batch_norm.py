@@ -1,9 +1,9 @@
 """Batch normalization keeps deep sigmoid layers out of saturation, and makes each example depend on its batch.
 
-A layer of our own agrees with Keras's in training, in its moving averages and in inference; its gradient is written by
-hand, with the Jacobian that the notes print beside the right one. A network of six sigmoid layers that stays at chance
-at three learning rates then learns in a few hundred updates. The price: an example's output depends on its batch, small
-batches teach the network little, and a single example in training mode comes out as beta, whatever it is.
+A layer of our own agrees with Keras's in training, in its moving averages and in inference, frozen and with masks. A
+network of six sigmoid layers that stays at chance at three learning rates then learns in a few hundred updates. The
+price: an example's output depends on its batch, small batches teach the network little, and a single example in
+training mode comes out as beta, whatever it is.
 
 Notes: chapter 06, "Batch normalization" (批归一化).
 Source: Ioffe and Szegedy 2015, arXiv:1502.03167, Algorithm 1 and section 4.1;
@@ -15,8 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots
+from kerasnotes.chapter06.normalization_gradient import batch_norm_gradient, batch_norm_jacobian  # noqa: F401
+from kerasnotes.parts import positive, share
 
-SMOKE = {"images": 96, "test_images": 10, "depth": 2, "units": 8, "updates": 3, "batch_sizes": (2, 32), "seeds": 1}
+SMOKE = {"images": 96, "test_images": 10, "depth": 1, "units": 8, "updates": 3, "batch_sizes": (2, 32), "seeds": 1}
 SECONDS = 17
 
 RATES = (0.5, 0.1, 2.0)  # learning rates of the network without normalization; with it, the first
@@ -29,7 +31,8 @@ class BatchNorm(keras.layers.Layer):
     """Normalize each channel to mean 0 and variance 1 over the batch, then scale by gamma and move by beta.
 
     In training the batch's own mean and variance are taken, and moving averages of them are kept; in inference these
-    averages. Takes and returns tensors of rank 2 or more, with channels on `axis`.
+    averages, and also in training once `trainable` is False. Takes and returns tensors of rank 2 or more, with channels
+    on `axis`. Places that a mask leaves out do not count in mean and variance.
 
     Args:
         axis: The axis of the channels, not the batch's.
@@ -37,7 +40,7 @@ class BatchNorm(keras.layers.Layer):
         epsilon: Positive number added to the variance.
 
     Raises:
-        ValueError: If an argument is out of range, the axis does not exist, or a batch is empty.
+        ValueError: If an argument is out of range, the axis does not exist, or a batch in training is empty.
 
     Source: Ioffe and Szegedy 2015, arXiv:1502.03167, Algorithms 1 and 2; the moving average as in Keras, over the
     batch's own variance, not the unbiased estimate of the paper.
@@ -47,17 +50,13 @@ class BatchNorm(keras.layers.Layer):
         super().__init__(**kwargs)
         if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool) or axis == 0:
             raise ValueError(f"axis: expected an integer other than 0, the batch's axis, got {axis!r}")
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum: expected a number from 0 to 1, got {momentum!r}")
-        _positive("epsilon", epsilon)
-        self.axis, self.momentum, self.epsilon = int(axis), momentum, epsilon
+        self.axis, self.momentum, self.epsilon = int(axis), share("momentum", momentum), positive("epsilon", epsilon)
+        self.supports_masking = True
 
     def build(self, input_shape):
         rank = len(input_shape)
         if rank < 2 or not -rank < self.axis < rank:
-            raise ValueError(
-                f"axis: expected one of the shape {tuple(input_shape)} behind the batch's, got {self.axis}"
-            )
+            raise ValueError(f"axis: expected one of {tuple(input_shape)} behind the batch's, got {self.axis}")
         channels = input_shape[self.axis]
         if not channels:
             raise ValueError(f"x: expected a known, positive number of channels, got the shape {tuple(input_shape)}")
@@ -67,86 +66,49 @@ class BatchNorm(keras.layers.Layer):
         self.moving_mean = self.add_weight(initializer="zeros", name="moving_mean", **moving)
         self.moving_variance = self.add_weight(initializer="ones", name="moving_variance", **moving)
 
-    def call(self, x, training=False):
+    def call(self, x, training=False, mask=None):
+        kind = x.dtype  # half precision is too coarse for sums: those are done in float32, as in Keras
+        x = tf.cast(x, tf.float32) if kind in (tf.float16, tf.bfloat16) else x
+        gamma, beta, mean, variance = (
+            tf.cast(weight, x.dtype) for weight in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        )
+        channel_axis = self.axis % len(x.shape)
+        if training and self.trainable:  # a frozen layer keeps its averages and uses them, as in Keras
+            averages = mean, variance
+            mean, variance = self._moments(x, [axis for axis in range(len(x.shape)) if axis != channel_axis], mask)
+            for moving, old, new in zip((self.moving_mean, self.moving_variance), averages, (mean, variance)):  # noqa: B905
+                moving.assign(self.momentum * old + (1 - self.momentum) * new)
+        scale = gamma / tf.sqrt(variance + self.epsilon)
+        shape = [-1 if axis == channel_axis else 1 for axis in range(len(x.shape))]
+        y = (x - tf.reshape(mean, shape)) * tf.reshape(scale, shape) + tf.reshape(beta, shape)
+        return tf.cast(y, kind)
+
+    def _moments(self, x, axes, mask):
+        """Mean and variance (channels,) over the axes, of what the mask (batch, ...) leaves."""
         if 0 in x.shape:
             raise ValueError(f"x: expected at least one example and one place, got the shape {tuple(x.shape)}")
-        channel_axis = self.axis % len(x.shape)
-        others = [axis for axis in range(len(x.shape)) if axis != channel_axis]
-        if training:
-            mean, variance = tf.reduce_mean(x, others), tf.math.reduce_variance(x, others)  # (channels,)
-            for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(self.momentum * moving + (1 - self.momentum) * value)
-        else:
-            mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
-        scale = self.gamma / tf.sqrt(variance + self.epsilon)
-        shape = [-1 if axis == channel_axis else 1 for axis in range(len(x.shape))]
-        return (x - tf.reshape(mean, shape)) * tf.reshape(scale, shape) + tf.reshape(self.beta, shape)
+        if mask is None:
+            return tf.reduce_mean(x, axes), tf.math.reduce_variance(x, axes)
+        kept = tf.broadcast_to(tf.cast(mask, x.dtype)[..., None], tf.shape(x))
+        count = tf.reduce_sum(kept, axes, keepdims=True) + keras.config.epsilon()
+        mean = tf.reduce_sum(kept * x, axes, keepdims=True) / count
+        variance = tf.reduce_sum(kept * tf.square(x - mean), axes, keepdims=True) / count
+        return tf.reshape(mean, (-1,)), tf.reshape(variance, (-1,))
 
     def get_config(self):
         return {**super().get_config(), "axis": self.axis, "momentum": self.momentum, "epsilon": self.epsilon}
 
 
-def batch_norm_gradient(x, gamma, dy, epsilon=1e-3):
-    """Gradients of a loss behind batch normalization in training, channels last.
-
-    Each mean below is over all examples and places of a channel: the slope loses its mean and its part along x̂, for
-    moving all examples alike or stretching them changes nothing.
-
-    Args:
-        x: Inputs (batch, ..., channels).
-        gamma: Scales (channels,).
-        dy: Slopes of the loss with respect to the outputs, of x's shape.
-        epsilon: Positive number added to the variance.
-
-    Returns:
-        `(dx, dgamma, dbeta)`: arrays of the shapes of x, gamma and gamma.
-
-    Raises:
-        ValueError: If the shapes do not fit, x is empty, or epsilon is not positive.
-
-    Source: Ioffe and Szegedy 2015, arXiv:1502.03167, section 3, the chain rule summed up.
-    """
-    x, gamma, dy = np.asarray(x), np.asarray(gamma), np.asarray(dy)
-    if x.ndim < 2 or x.size == 0:
-        raise ValueError(f"x: expected numbers (batch, ..., channels), got the shape {x.shape}")
-    if gamma.shape != x.shape[-1:]:
-        raise ValueError(f"gamma: expected the shape {x.shape[-1:]}, got {gamma.shape}")
-    if dy.shape != x.shape:
-        raise ValueError(f"dy: expected x's shape {x.shape}, got {dy.shape}")
-    _positive("epsilon", epsilon)
-    others = tuple(range(x.ndim - 1))
-    sigma = np.sqrt(x.var(axis=others) + epsilon)  # (channels,)
-    x_hat = (x - x.mean(axis=others)) / sigma
-    along = np.mean(dy * x_hat, axis=others)
-    dx = gamma / sigma * (dy - dy.mean(axis=others) - x_hat * along)
-    return dx, np.sum(dy * x_hat, axis=others), np.sum(dy, axis=others)
-
-
-def batch_norm_jacobian(x, epsilon=1e-3):
-    """Slopes of the normalized values of one channel with respect to its inputs: (1/σ)(δ_ij - 1/B - x̂_i x̂_j/B).
-
-    Args:
-        x: Inputs (batch,).
-        epsilon: Positive number added to the variance.
-
-    Returns:
-        Array (batch, batch), symmetric; every row sums to 0.
-
-    Raises:
-        ValueError: If x is empty or not of rank 1, or epsilon is not positive.
-    """
-    x = np.asarray(x)
-    if x.ndim != 1 or x.size == 0:
-        raise ValueError(f"x: expected numbers (batch,), got the shape {x.shape}")
-    _positive("epsilon", epsilon)
-    sigma = np.sqrt(x.var() + epsilon)
-    x_hat = (x - x.mean()) / sigma
-    return (np.eye(len(x)) - 1 / len(x) - np.outer(x_hat, x_hat) / len(x)) / sigma
-
-
-def _positive(name, value):
-    if not value > 0:
-        raise ValueError(f"{name}: expected a positive number, got {value!r}")
+def example():
+    """Keras's layer and ours on the same batches: in training, in inference, and frozen."""
+    x = np.float32([[1, 10], [3, 30], [5, 50]])  # (batch, channels)
+    theirs, ours = keras.layers.BatchNormalization(axis=-1, momentum=0.9, epsilon=1e-3), BatchNorm(momentum=0.9)
+    for name, layer in (("BatchNormalization", theirs), ("BatchNorm", ours)):
+        print(f"{name}: in training {np.round(layer(x, training=True)[:, 0], 3)}, whatever the channel's scale")
+        print("  averages kept:", np.round(layer.moving_mean, 3), np.round(layer.moving_variance, 3))
+        print("  in inference they are used:", np.round(layer(x, training=False)[:, 0], 3))
+        layer.trainable = False
+        print("  frozen, in training too:   ", np.round(layer(x, training=True)[:, 0], 3))
 
 
 def lesson(
@@ -176,7 +138,6 @@ def lesson(
     """
     rng = np.random.default_rng(seed)
     _against_keras(report, rng)
-    _jacobian(report)
     _batch_of_one(report, rng)
     (x, y), (x_test, y_test) = data.mnist()
     chosen, chosen_test = rng.permutation(len(x))[:images], rng.permutation(len(x_test))[:test_images]
@@ -229,46 +190,15 @@ def _batch_of_one(report, rng):
     report.check("a batch of one, in training mode: the output is beta, whatever the input", outputs, [beta] * 5)
 
 
-def _jacobian(report, epsilon=1e-3):
-    x = tf.constant([0.0, 2.0, 4.0, 6.0], tf.float64)  # variance 5
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(x)
-        mean, variance = tf.nn.moments(x, 0)
-        outputs = tf.unstack((x - mean) / tf.sqrt(variance + epsilon))
-    tapes = np.array([tape.gradient(output, x) for output in outputs])
-    ours = batch_norm_jacobian(x, epsilon)
-    report.check("(1/σ)(δ_ij - 1/B - x̂_i x̂_j/B) is the tape's Jacobian", ours, tapes)
-    centred, variance = x.numpy() - 3, 5 + epsilon
-
-    def with_exponent(exponent):
-        """The chain rule's sum: through x itself and the mean, then through the variance to this power."""
-        direct = (np.eye(4) - 1 / 4) / np.sqrt(variance)
-        return direct - np.outer(centred, centred) / 4 * variance**exponent
-
-    report.check("as the chain rule has it, with the variance to the power -3/2", with_exponent(-3 / 2), tapes)
-    off = np.max(np.abs(with_exponent(-2 / 3) - tapes)) / np.max(np.abs(tapes))
-    report.at_least("with -2/3, the largest error over the largest slope", off, 0.1)
-    stretched = np.linalg.norm(ours @ centred), np.linalg.norm(with_exponent(-2 / 3) @ centred)
-    report.at_most("stretching the batch changes nothing, says the Jacobian", stretched[0], 10 * epsilon)
-    report.at_least("with -2/3 it would", stretched[1], 0.1)
-    report.correction(
-        "Jacobian of batch normalization",
-        course="The derivative by the variance carries the exponent 2/3.",
-        correct="The exponent is -3/2, so that the Jacobian is (1/σ)(δ_ij - 1/B - x̂_i x̂_j/B).",
-        shown_by=f"off the tape's by {np.max(np.abs(ours - tapes)):.0e}; with -2/3 by {off:.0%} of the largest slope",
-    )
-
-
 def _network(place, depth, units, seed):
     seeds = np.random.default_rng((seed, 1)).integers(2**31, size=depth + 1).tolist()
-    starts = [keras.initializers.GlorotUniform(seed=layer_seed) for layer_seed in seeds]
-    layers = [keras.Input((784,))]
-    for start in starts[:-1]:
-        layers.append(keras.layers.Dense(units, kernel_initializer=start))
-        layers += [BatchNorm(momentum=0.9)] if place == PLACES[1] else []
-        layers.append(keras.layers.Activation("sigmoid"))
-        layers += [BatchNorm(momentum=0.9)] if place == PLACES[2] else []
-    return keras.Sequential([*layers, keras.layers.Dense(10, kernel_initializer=starts[-1])])
+    model = keras.Sequential([keras.Input((784,))])
+    for layer_seed in seeds[:-1]:
+        model.add(keras.layers.Dense(units, kernel_initializer=keras.initializers.GlorotUniform(layer_seed)))
+        for kind in {PLACES[0]: "s", PLACES[1]: "ns", PLACES[2]: "sn"}[place]:
+            model.add(keras.layers.Activation("sigmoid") if kind == "s" else BatchNorm(momentum=0.9))
+    model.add(keras.layers.Dense(10, kernel_initializer=keras.initializers.GlorotUniform(seeds[-1])))
+    return model
 
 
 def _trainer(model, x, y):
@@ -314,8 +244,8 @@ def _train_all(report, digits, depth, units, updates, batch_sizes, seeds, seed):
         return model, run
 
     plain, before, after = (runner(place, depth) for place in PLACES)
-    kinds = [("none", plain, rate) for rate in RATES]
-    kinds += [("before the activation", before, RATES[0]), ("after the activation", after, RATES[0])]
+    kinds = [(PLACES[0], plain, rate) for rate in RATES]
+    kinds += [(PLACES[1], before, RATES[0]), (PLACES[2], after, RATES[0])]
     results = []  # one list of (losses, accuracy) for each kind
     for _, (_, run), rate in report.track(kinds, "with and without"):
         results.append([run(number, BATCH_SIZE, rate) for number in range(seeds)])
@@ -354,7 +284,7 @@ def _train_all(report, digits, depth, units, updates, batch_sizes, seeds, seed):
         "Plain gradient descent from Glorot's start. Ioffe and Szegedy have three such layers, small Gaussian weights "
         "and 50,000 updates, and their network learns without normalization, too, only later."
     )
-    shown = zip(("none", "before the activation", "after the activation"), (results[0], *results[3:]), strict=True)
+    shown = zip(PLACES, (results[0], *results[3:]), strict=True)
     losses = {name: np.array([run[0] for run in runs]) for name, runs in shown}  # (seeds, updates)
     report.figure(
         "Batch normalization starts a deep sigmoid network",
@@ -371,9 +301,8 @@ def _modes(report, model, x_test, y_test, singles=50):
     outputs = np.concatenate([model(digit[None], training=True) for digit in x_test[:singles]])
     same = np.tile(outputs[:1], (len(outputs), 1))
     report.check("training mode, digits one by one: every digit has the same logits", outputs, same, atol=1e-5)
-    rows.append(
-        (f"training mode, {len(outputs)} digits one by one", 100 * np.mean(outputs.argmax(1) == y_test[:singles]))
-    )
+    right = 100 * np.mean(outputs.argmax(1) == y_test[:singles])
+    rows.append((f"training mode, {len(outputs)} digits one by one", right))
     rows.append(("inference after that", _accuracy(model, x_test, y_test)))
     report.table("one trained network in several modes", ["mode", "test accuracy, %"], rows)
 
@@ -382,12 +311,11 @@ def _figure(losses, sizes, batch_sizes, depth):
     figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.4))
     updates = next(iter(losses.values())).shape[1]
     block = max(1, updates // 40)
-    smooth = {
-        name: runs[:, : updates // block * block].reshape(len(runs), -1, block).mean(2) for name, runs in losses.items()
-    }
-    positions = (np.arange(updates // block) + 0.5) * block
-    labels = {"xlabel": "update", "ylabel": "training loss, nats"}
-    plots.curves(positions, smooth, title=f"{depth} sigmoid layers, by place\nof the normalization", ax=left, **labels)
+    count = updates // block
+    smooth = {name: runs[:, : count * block].reshape(len(runs), -1, block).mean(2) for name, runs in losses.items()}
+    positions = (np.arange(count) + 0.5) * block
+    title = f"{depth} sigmoid layers, by place\nof the normalization"
+    plots.curves(positions, smooth, xlabel="update", ylabel="training loss, nats", title=title, ax=left)
     left.set_ylim(0, 2.6)
     series = {f"{depth} layers, normalized": sizes[0], "one layer, not normalized": sizes[2]}
     labels = {"xlabel": "batch size", "ylabel": "test accuracy, %", "xscale": "log", "marker": "o"}

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from kerasnotes import data, plots
 from kerasnotes.chapter03.descent import nesterov_descent
-from kerasnotes.chapter06.convolution import as_matrix, conv2d, flipped_conv2d, window_geometry
+from kerasnotes.chapter06.convolution import as_matrix, conv2d, flipped_conv2d, four_axes
+from kerasnotes.chapter06.padding import window_geometry
 
 SMOKE = {"cases": 12, "pictures": 4, "steps": 3}
 SECONDS = 4
@@ -33,7 +34,7 @@ def spread(dy, strides=1):
     Returns: Array (batch, (rows − 1) · down + 1, (columns − 1) · right + 1, filters).
     Raises: ValueError: If `dy` is no such array, or a stride is not a positive integer.
     """
-    dy = _four_axes("dy", dy)
+    dy = four_axes("dy", dy)
     (down, right), _, _ = window_geometry(dy.shape[1:3], (1, 1), strides)
     batch, rows, columns, filters = dy.shape
     result = np.zeros((batch, (rows - 1) * down + 1, (columns - 1) * right + 1, filters), dy.dtype)
@@ -53,7 +54,7 @@ def input_gradient(dy, w, input_shape, strides=1, padding="VALID"):
     Returns: Gradient of the loss with respect to the picture, of shape `input_shape`.
     Raises: ValueError: If the shapes do not fit each other.
     """
-    w = _four_axes("w", w)
+    w = four_axes("w", w)
     strides, pads = _fit(dy, input_shape, w.shape, strides, padding)
     full = [[size - 1, size - 1] for size in w.shape[:2]]
     seen = flipped_conv2d(spread(dy, strides), w.transpose(0, 1, 3, 2), padding=full)  # filters become channels
@@ -76,8 +77,10 @@ def filter_gradient(x, dy, filter_shape, strides=1, padding="VALID"):
     Returns: Gradient of the loss with respect to the weights, of shape `filter_shape`.
     Raises: ValueError: If the shapes do not fit each other.
     """
-    x = _four_axes("x", x)
+    x = four_axes("x", x)
     strides, pads = _fit(dy, x.shape, filter_shape, strides, padding)
+    if not len(x):
+        return np.zeros(filter_shape, x.dtype)  # an empty sum
     padded = np.pad(x, ((0, 0), *pads, (0, 0)))
     windows = spread(dy, strides).transpose(1, 2, 0, 3)  # (height, width, batch, filters): dy is the kernel
     result = conv2d(padded.transpose(3, 1, 2, 0), windows)  # channels take the place of the batch, the batch theirs
@@ -97,11 +100,21 @@ def _fit(dy, input_shape, filter_shape, strides, padding):
     return strides, pads
 
 
-def _four_axes(name, value):
-    value = np.asarray(value)
-    if value.ndim != 4 or not value.size or value.dtype.kind not in "fiub":
-        raise ValueError(f"{name}: expected numbers with 4 axes, none empty, got {value.dtype} {value.shape}")
-    return value
+def example():
+    """A picture of 1 to 9 under a kernel of ones: TensorFlow's two gradients beside ours."""
+    x = tf.reshape(tf.range(1.0, 10.0), (1, 3, 3, 1))
+    w = tf.Variable(tf.ones((2, 2, 1, 1)))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.nn.conv2d(x, w, strides=1, padding="VALID")
+        loss = tf.reduce_sum(y)
+    dx, dw = tape.gradient(loss, (x, w))
+    dy = np.ones(y.shape)  # the slope of a sum
+    print("how many windows see a pixel:", np.ravel(dx), np.ravel(input_gradient(dy, w, x.shape)))
+    print("the pixels that a weight met:", np.ravel(dw), np.ravel(filter_gradient(x, dy, w.shape)))
+    back = tf.nn.conv2d_transpose(dy, tf.cast(w, tf.float64), x.shape, strides=1, padding="VALID")
+    print("the first one by its own name:", np.ravel(back))
+    print("stride 2 puts zeros between:", spread(dy, 2)[0, :, :, 0].tolist())
 
 
 def lesson(report, *, cases: int = 150, pictures: int = 64, steps: int = 500, seed: int = 0):

@@ -1,34 +1,31 @@
-"""Every layer sees a larger part of the picture, and one convolutional network replaces a detector that scans it.
+"""Every layer sees a larger part of the picture: kernels and strides say how large, and the gradient shows it.
 
 The field that a unit sees follows from kernels and strides alone: (kernel − 1) times the product of the strides below
-it is added by every layer. The gradient of a unit shows the same field, for LeNet-5, AlexNet and VGG-16. A small
-network applied at every position of a picture is one convolutional network with the same weights, which gives the same
-outputs. If the detector's work is spread over layers, neighbouring positions share most of it, with fewer weights.
+it is added by every layer. The gradient of a unit shows the same field, for LeNet-5, AlexNet and VGG-16, and besides
+that the field is not used evenly: most of what a unit sees is in its middle.
 
 Notes: chapter 06, "Receptive field; scanning with a small network" (感受野, 用多层感知机扫描).
 Source: Araujo, Norris, Sim 2019, doi:10.23915/distill.00021 (formula, and the fields of AlexNet and VGG-16);
 LeCun et al. 1998, doi:10.1109/5.726791 (LeNet-5); Simonyan and Zisserman 2014, arXiv:1409.1556 (VGG-16, Table 1).
 """
 
-import time
-
 import keras
 import numpy as np
 import tensorflow as tf
 from matplotlib.patches import Rectangle
 
-from kerasnotes import data, plots, training
+from kerasnotes import data, plots
+from kerasnotes.chapter06.padding import pair
+from kerasnotes.chapter06.scanning import as_convolution, multiplications, scan  # noqa: F401
 
-SMOKE = {"stacks": ("LeNet-5",), "examples": 128, "epochs": 1, "canvases": 2, "canvas": 40}
-SECONDS = 9
+SMOKE = {"stacks": ("LeNet-5",)}
+SECONDS = 3
 
 AVERAGES = {
     "MaxPooling2D": keras.layers.AveragePooling2D,
     "GlobalMaxPooling2D": keras.layers.GlobalAveragePooling2D,
 }
 BENDS = ("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU")
-WINDOW, BLOCK = 28, 7  # sides of the detector's window, and of the blocks that its first layer looks at
-NOTHING = 10  # the detector's class for windows without a digit in their middle
 
 
 def receptive_field(layers):
@@ -37,13 +34,15 @@ def receptive_field(layers):
     Args:
         layers: Pairs `(kernel, stride)` of convolutions and poolings, from the picture on.
 
-    Returns: `(size, jump)`, both in pixels; (1, 1) without layers.
-    Raises: ValueError: If an entry is not a pair of positive integers.
+    Returns: `(size, jump)`, both in pixels.
+    Raises: ValueError: If there is no layer, or an entry is not a pair of positive integers.
     Source: Araujo, Norris, Sim 2019, doi:10.23915/distill.00021, Equation 2.
     """
-    size, jump = 1, 1
+    layers, size, jump = list(layers), 1, 1
+    if not layers:
+        raise ValueError("layers: expected at least one pair (kernel, stride), got none")
     for layer in layers:
-        kernel, stride = _pair("layers", layer)
+        kernel, stride = pair("layers", layer)
         size, jump = size + (kernel - 1) * jump, jump * stride
     return size, jump
 
@@ -101,76 +100,6 @@ def empirical_receptive_field(model, layer_name):
     return tuple(sizes)
 
 
-def scan(mlp, image, window):
-    """Apply a network of dense layers to the window at every position of a picture.
-
-    Args:
-        mlp: A Keras model from (batch, height · width · channels) of the window to (batch, outputs).
-        image: Array (height, width) or (height, width, channels).
-        window: Height and width of the window: an integer or a pair.
-
-    Returns: Array (rows, columns, outputs), one row and column for each position.
-    Raises: ValueError: If the window does not fit into the picture, or the network does not fit the window.
-    """
-    image, window = np.asarray(image), _pair("window", window)
-    if image.ndim not in (2, 3) or any(w > n for w, n in zip(window, image.shape, strict=False)):
-        raise ValueError(f"window: expected at most the picture's size {image.shape}, got {window}")
-    image = image.reshape(*image.shape[:2], -1)
-    inputs = window[0] * window[1] * image.shape[2]
-    if mlp.built and mlp.input_shape[-1] != inputs:
-        raise ValueError(f"mlp: expected {inputs} inputs for window {window}, got {mlp.input_shape[-1]}")
-    views = np.lib.stride_tricks.sliding_window_view(image, window, axis=(0, 1))
-    rows = [mlp(np.moveaxis(row, 1, -1).reshape(len(row), inputs), training=False).numpy() for row in views]
-    return np.stack(rows)
-
-
-def as_convolution(mlp, window, channels=1):
-    """The convolutional network with the weights of `mlp` whose output is `scan(mlp, image, window)`.
-
-    The first layer becomes a convolution with a kernel of the window's size, the others convolutions of 1 × 1.
-
-    Args:
-        mlp: A built `keras.Sequential` of dense layers.
-        window: Height and width of the window: an integer or a pair.
-        channels: Channels of the picture.
-
-    Returns: A `keras.Sequential` for pictures (batch, height, width, channels) of any size.
-    Raises: ValueError: If there is another layer than `Dense`, or the weights do not fit the window.
-    """
-    kernel = _pair("window", window)
-    others = [type(layer).__name__ for layer in mlp.layers if not isinstance(layer, keras.layers.Dense)]
-    if others or not mlp.built:
-        raise ValueError(f"mlp: expected a built model of Dense layers, got {', '.join(others) or 'one not built'}")
-    inputs = kernel[0] * kernel[1] * channels
-    if mlp.layers[0].kernel.shape[0] != inputs:
-        raise ValueError(f"mlp: expected {inputs} inputs for window {kernel}, got {mlp.layers[0].kernel.shape[0]}")
-    network = keras.Sequential([keras.Input((None, None, channels))])
-    for layer in mlp.layers:
-        network.add(keras.layers.Conv2D(layer.units, kernel, activation=layer.activation, use_bias=layer.use_bias,
-                                        kernel_initializer="zeros"))  # fmt: skip
-        weights = layer.get_weights()
-        network.layers[-1].set_weights([weights[0].reshape(*kernel, -1, layer.units), *weights[1:]])
-        kernel = (1, 1)
-    return network
-
-
-def multiplications(model, input_shape):
-    """Multiplications by weights for one input, in dense and convolutional layers one after the other.
-
-    Args:
-        model: A `keras.Sequential`.
-        input_shape: Shape of one input, without the batch.
-
-    Returns: Their number.
-    """
-    shape, total = (1, *input_shape), 0
-    for layer in model.layers:
-        shape = layer.compute_output_shape(shape)
-        if hasattr(layer, "kernel"):
-            total += int(np.prod(shape[1:-1], dtype=int) * np.prod(layer.kernel.shape))
-    return total
-
-
 def _simplified(layer):
     """The same layer with one channel, without a bend, and averaging instead of taking the maximum."""
     kind = type(layer).__name__
@@ -182,49 +111,30 @@ def _simplified(layer):
     return AVERAGES.get(kind, type(layer)).from_config(config)
 
 
-def _pair(name, value):
-    pair = (value, value) if np.ndim(value) == 0 else tuple(value)
-    if len(pair) != 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in pair):
-        raise ValueError(f"{name}: expected positive integers, two of them, got {value!r}")
-    return pair
+def example():
+    """Two convolutions and a pooling: the formula, and the pixels that change a unit of Keras's network."""
+    layers = keras.layers
+    model = keras.Sequential([
+        keras.Input((20, 20, 1)), layers.Conv2D(2, 3), layers.MaxPooling2D(2), layers.Conv2D(2, 3, name="last"),
+    ])  # fmt: skip
+    print("by the formula:", receptive_field([(3, 1), (2, 2), (3, 1)]))
+    print("by the gradient:", empirical_receptive_field(model, "last"))
+    for row in gradient_map(model, "last")[6:16:3]:
+        print(np.round(100 * row[6:16], 1), "% of the gradient")
 
 
 def lesson(
-    report,
-    *,
-    stacks: tuple[str, ...] = ("three 3 × 3", "strides 2", "LeNet-5", "AlexNet", "VGG-16"),
-    examples: int = 48000,
-    epochs: int = 4,
-    canvases: int = 200,
-    canvas: int = 84,
-    seed: int = 0,
+    report, *, stacks: tuple[str, ...] = ("three 3 × 3", "strides 2", "LeNet-5", "AlexNet", "VGG-16"), seed: int = 0
 ):
-    """Measure what units see, then find digits on a large picture with one network instead of thousands of windows.
+    """Measure what the units of networks see, layer by layer.
 
     Args:
         report: The report to write to.
         stacks: Networks whose fields are measured (one of: three 3 × 3, strides 2, LeNet-5, AlexNet, VGG-16).
-        examples: Windows to train the detectors on (128 to 120000).
-        epochs: Passes over them (1 to 1000).
-        canvases: Large pictures with one digit each (1 to 1000).
-        canvas: Their height and width, in pixels (40 to 500).
-        seed: Seed of all random draws (0 to 4294967295).
+        seed: Seed of their weights, which do not matter (0 to 4294967295).
     """
-    rng = np.random.default_rng(seed)
-    (x, y), (x_test, y_test) = data.mnist()
-    fields = {name: _measure(report, name) for name in stacks}
-    _draw_fields(report, fields, x_test[0])
-    windows, labels = _windows(x, y, examples, rng)
-    plain, spread = _detectors(seed)
-    for model, inputs in ((plain, windows.reshape(examples, -1)), (spread, windows[..., None])):
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer=keras.optimizers.Adam(2e-3), loss=loss)
-        training.fit(model, inputs, labels, batch_size=64, epochs=epochs, seed=seed, track=report.track)
-    pictures, places, digits = _canvases(x_test, y_test, canvases, canvas, rng)
-    networks = {"one hidden layer": (plain, as_convolution(plain, WINDOW)),
-                "spread over layers": (_unrolled(spread), _widened(spread))}  # fmt: skip
-    _compare_scans(report, networks, spread, pictures[0])
-    _find(report, networks, pictures, places, digits)
+    fields = {name: _measure(report, name, seed) for name in stacks}
+    _draw_fields(report, fields, data.mnist()[1][0][0])
 
 
 def _stack(name):
@@ -243,7 +153,7 @@ def _stack(name):
     }[name]  # fmt: skip
 
 
-def _measure(report, name):
+def _measure(report, name, seed):
     """Check every layer of a stack. Returns names, fields and the model."""
     layers, padding, side = _stack(name)
     model = keras.Sequential([keras.Input((side, side, 1))])
@@ -251,7 +161,7 @@ def _measure(report, name):
         if "pool" in layer or "S" in layer:
             model.add(keras.layers.MaxPooling2D(kernel, stride, padding, name=layer))
         else:
-            start = keras.initializers.GlorotUniform(seed=number)
+            start = keras.initializers.GlorotUniform(seed=seed % 2**31 + number)
             model.add(
                 keras.layers.Conv2D(4, kernel, stride, padding, activation="relu", kernel_initializer=start, name=layer)
             )
@@ -307,157 +217,4 @@ def _draw_fields(report, fields, digit):
         alt="Left: a digit with nested squares of 5, 6, 14, 16 and 32 pixels, the fields of LeNet-5's layers. Middle: "
         "receptive field against layer, steeper after every stride. Right: the gradient of one unit, a bright middle "
         "that fades towards the framed border of its field.",
-    )
-
-
-def _windows(x, y, examples, rng):
-    """Windows of the detector's size: two thirds with a digit in the middle, the rest with one far from it, or cut."""
-    chosen = rng.choice(len(x), examples, replace=examples > len(x))
-    shifts = rng.integers(-1, 2, size=(examples, 2))
-    off = np.arange(examples) % 3 == 0
-    far = rng.integers(-20, 21, size=(examples, 2))
-    near = np.abs(far).max(axis=1) < 5
-    far[near] = np.where(far[near] < 0, far[near] - 5, far[near] + 5)
-    shifts[off] = far[off]
-    views = np.lib.stride_tricks.sliding_window_view(np.pad(x[chosen], ((0, 0), (20, 20), (20, 20))), (28, 28), (1, 2))
-    windows = views[np.arange(examples), 20 + shifts[:, 0], 20 + shifts[:, 1]] / np.float32(255)
-    return windows, np.where(off, NOTHING, y[chosen]).astype(np.int32)
-
-
-def _detectors(seed, units=64, features=16, hidden=32):
-    """A network with one hidden layer, and one whose first layer looks at blocks with shared weights."""
-
-    def start(number):
-        return keras.initializers.GlorotUniform(seed=seed % 2**31 + number)
-
-    dense, conv = keras.layers.Dense, keras.layers.Conv2D
-    plain = keras.Sequential([
-        keras.Input((WINDOW**2,)),
-        dense(units, "relu", kernel_initializer=start(0)),
-        dense(NOTHING + 1, kernel_initializer=start(1)),
-    ])  # fmt: skip
-    spread = keras.Sequential([
-        keras.Input((WINDOW, WINDOW, 1)),
-        conv(features, BLOCK, BLOCK, activation="relu", kernel_initializer=start(2)),
-        conv(hidden, WINDOW // BLOCK, activation="relu", kernel_initializer=start(3)),
-        conv(NOTHING + 1, 1, kernel_initializer=start(4)),
-        keras.layers.Flatten(),
-    ])  # fmt: skip
-    return plain, spread
-
-
-def _unrolled(spread):
-    """The detector spread over layers as a network of dense layers, with copies of the shared weights."""
-    (w1, b1, w2, b2, w3, b3), blocks = spread.get_weights(), WINDOW // BLOCK
-    first = np.zeros((WINDOW, WINDOW, blocks, blocks, len(b1)), np.float32)
-    for row, column in np.ndindex(blocks, blocks):
-        places = slice(BLOCK * row, BLOCK * (row + 1)), slice(BLOCK * column, BLOCK * (column + 1))
-        first[(*places, row, column)] = w1[:, :, 0]
-    weights = [first.reshape(WINDOW**2, -1), np.tile(b1, blocks**2), w2.reshape(-1, len(b2)), b2, w3[0, 0], b3]
-    sizes = [len(bias) for bias in weights[1::2]]
-    kinds = ["relu"] * (len(sizes) - 1) + [None]
-    mlp = keras.Sequential([keras.Input((WINDOW**2,))])
-    for units, kind in zip(sizes, kinds, strict=True):
-        mlp.add(keras.layers.Dense(units, kind, kernel_initializer="zeros"))
-    mlp.set_weights(weights)
-    return mlp
-
-
-def _widened(spread):
-    """The same detector for all positions at once: every block position once, then blocks that lie 7 pixels apart."""
-    network = keras.Sequential([keras.Input((None, None, 1))])
-    for layer, dilation in zip(spread.layers[:3], (1, BLOCK, 1), strict=True):
-        network.add(keras.layers.Conv2D(layer.filters, layer.kernel_size, dilation_rate=dilation,
-                                        activation=layer.activation, kernel_initializer="zeros"))  # fmt: skip
-    network.set_weights(spread.get_weights())
-    return network
-
-
-def _canvases(x, y, count, side, rng):
-    """Large black pictures with one digit each, and where its window starts."""
-    chosen = rng.choice(len(x), count, replace=False)
-    places = rng.integers(0, side - WINDOW + 1, size=(count, 2))
-    pictures = np.zeros((count, side, side), np.float32)
-    for picture, digit, (row, column) in zip(pictures, x[chosen], places, strict=True):
-        picture[row : row + WINDOW, column : column + WINDOW] = digit / np.float32(255)
-    return pictures, places, y[chosen].astype(int)
-
-
-def _compare_scans(report, networks, spread, picture):
-    rows, positions = [], (len(picture) - WINDOW + 1) ** 2
-    tensor = tf.constant(picture[None, ..., None])
-    costs = {}
-    for name, (mlp, network) in networks.items():
-        compiled = tf.function(network, autograph=False)
-        runs = {"window by window": lambda mlp=mlp: scan(mlp, picture, WINDOW),
-                "one network": lambda compiled=compiled: compiled(tensor)[0].numpy()}  # fmt: skip
-        outputs = {}
-        for way, run in runs.items():
-            outputs[way] = run()
-            start = time.perf_counter()
-            run()
-            window_model = spread if name == "spread over layers" else mlp
-            costs[name, way] = (
-                multiplications(network, tensor.shape[1:]) if way == "one network"
-                else positions * multiplications(window_model, window_model.input_shape[1:])
-            )  # fmt: skip
-            rows.append([name, way, network.count_params(), costs[name, way],
-                         round(1e3 * (time.perf_counter() - start), 1)])  # fmt: skip
-        report.check(f"{name}: one convolutional network gives the outputs of {positions} windows",
-                     got=outputs["one network"], want=outputs["window by window"], atol=1e-4)  # fmt: skip
-    report.table(f"a picture of {len(picture)} × {len(picture)}, {positions} positions",
-                 ["detector", "way", "parameters", "multiplications", "ms"], rows)  # fmt: skip
-    plain, layers = "one hidden layer", "spread over layers"
-    report.check("one hidden layer: nothing is shared, the multiplications are as many",
-                 got=costs[plain, "one network"], want=costs[plain, "window by window"])  # fmt: skip
-    w = spread.layers
-    first, second, third = ((layer.filters, int(np.prod(layer.kernel.shape))) for layer in w[:3])
-    by_hand = positions * (second[1] + third[1]) + (len(picture) - BLOCK + 1) ** 2 * first[1]
-    report.check("spread over layers: every block is multiplied once", costs[layers, "one network"], by_hand)
-    report.at_least("spread over layers: times as many multiplications window by window",
-                    costs[layers, "window by window"] / costs[layers, "one network"], 1.5)  # fmt: skip
-    ratios = [rows[0][2] / rows[2][2], costs[plain, "one network"] / costs[layers, "one network"]]
-    report.at_least("one hidden layer: times as many parameters, and multiplications, as spread over layers", ratios, 2)
-    report.note(
-        "Found and read: one detector of each kind and seed; the numbers do not rank the two. How many windows to "
-        "train on was chosen on pictures such as these: with half as many, the least of three seeds was 0.85."
-    )
-    report.note(
-        "A first layer as large as the window shares nothing between positions, so one network saves time but no "
-        "multiplication. The blocks of the other detector lie 7 pixels apart, hence dilation_rate=7 in one network."
-    )
-
-
-def _find(report, networks, pictures, places, digits):
-    found, maps = {}, {}
-    for name, (_, network) in networks.items():
-        scores = training.predict(network, pictures[..., None], batch_size=20)  # (canvases, rows, columns, classes)
-        digit, nothing = scores[..., :NOTHING], scores[..., NOTHING]
-        best = tf.reduce_logsumexp(digit, axis=-1).numpy() - nothing  # log-odds of a digit, (canvases, rows, columns)
-        peaks = np.stack(np.unravel_index(best.reshape(len(best), -1).argmax(axis=1), best.shape[1:]), axis=1)
-        labels = digit[np.arange(len(best)), peaks[:, 0], peaks[:, 1]].argmax(axis=-1)
-        near = np.abs(peaks - places).max(axis=1) <= 3
-        found[name], maps[name] = (near, labels == digits), (best, peaks, labels)
-        report.at_least(f"{name}: digits found within 3 pixels and read correctly, of {len(digits)} pictures",
-                        np.mean(near & (labels == digits)), 0.9, trained=True)  # fmt: skip
-    report.table("digits on large pictures", ["detector", "found within 3 pixels", "found and read"],
-                 [[name, near.mean(), (near & read).mean()] for name, (near, read) in found.items()])  # fmt: skip
-    best, peaks, labels = maps["spread over layers"]
-    figure, axes = plots.subplots(1, 2, figsize=(9.5, 4.2), width_ratios=[1, 1.2])
-    axes[0].imshow(pictures[0], cmap="gray")
-    (row, column), label = peaks[0], labels[0]
-    axes[0].add_patch(Rectangle((column, row), WINDOW, WINDOW, fill=False, edgecolor="C1", linewidth=2.5))
-    axes[0].text(column, row - 2, f"{label}", color="C1", fontsize=16, weight="bold")
-    axes[0].set(xlabel="pixels", ylabel="pixels")
-    axes[0].grid(False)
-    axes[0].set_title("Found and read")
-    plots.heatmap(best[0], xlabel="window's left edge, pixels", ylabel="window's upper edge, pixels",
-                  label="log-odds of a digit", ax=axes[1])  # fmt: skip
-    axes[1].set_aspect("equal")
-    axes[1].set_title("One network's output, all positions")
-    report.figure(
-        "One convolutional network scans a picture",
-        figure,
-        alt="Left: a large black picture with a digit, framed and read. Right: the score of every window's position, "
-        "highest where the window holds the digit in its middle.",
     )

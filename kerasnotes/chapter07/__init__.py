@@ -4,5 +4,20 @@ From LeNet-5 to DenseNet: the published networks at full size, and small sibling
 laptop.
 """
 
-LESSONS = ("lenet", "alexnet", "vgg", "googlenet", "resnet", "densenet", "highway", "comparison")
+LESSONS = (
+    "conv_pool",
+    "lenet_1998",
+    "lenet",
+    "local_response",
+    "alexnet",
+    "vgg",
+    "inception",
+    "googlenet",
+    "residual_block",
+    "resnet",
+    "dense_block",
+    "densenet",
+    "highway",
+    "comparison",
+)
 BUDGET = 300  # seconds of the whole chapter at default scale, on two CPU cores

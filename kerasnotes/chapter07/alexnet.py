@@ -14,10 +14,11 @@ import math
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from kerasnotes import data, plots, training
-from kerasnotes.parts import layer_seeds
+from kerasnotes.chapter07.lenet import check_picture, scaled
+from kerasnotes.chapter07.local_response import LocalResponseNormalization, local_response_normalization  # noqa: F401
+from kerasnotes.parts import layer_seeds, shape, share, whole
 
 SMOKE = {"image_size": 67, "full_width": 0.125, "images": 64, "test_images": 64, "queries": 32, "epochs": 1, "seeds": 1}
 FULL = {"images": 60000, "epochs": 5, "seeds": 5}
@@ -26,86 +27,6 @@ SECONDS = 18
 LINEAR = 0.842  # test accuracy of the best linear model that Xiao et al. 2017 list, from 60,000 pictures
 NEAREST = 10  # neighbours of a picture that are looked at
 ALEXNET_FROM, ALEXNET_SMALL_FROM = 67, 15  # the smallest pictures that leave one pixel after the last pooling
-
-
-def scaled(channels, width, multiple=1):
-    """Channels of a wider or narrower network: `channels * width`, rounded to a positive multiple of `multiple`.
-
-    Raises:
-        ValueError: If `width` is not a positive number.
-    """
-    if isinstance(width, bool) or not (isinstance(width, (int, float)) and 0 < width < math.inf):
-        raise ValueError(f"width: expected a positive number, got {width!r}")
-    return multiple * max(1, round(channels * width / multiple))
-
-
-def check_picture(input_shape, smallest):
-    """Return `input_shape` as `(height, width, channels)`.
-
-    Args:
-        input_shape: Three positive integers.
-        smallest: The fewest pixels a side that the network can work on.
-
-    Raises:
-        ValueError: If there are not three positive integers, or a side is too small.
-    """
-    shape = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else ()
-    if len(shape) != 3 or not all(isinstance(size, (int, np.integer)) and size > 0 for size in shape):
-        raise ValueError(f"input_shape: expected (height, width, channels), positive integers, got {input_shape!r}")
-    if min(shape[:2]) < smallest:
-        raise ValueError(f"input_shape: expected at least {smallest} x {smallest} pixels, got {shape[0]} x {shape[1]}")
-    return shape
-
-
-def check_count(name, value):
-    """Return `value`, a positive integer.
-
-    Raises:
-        ValueError: If it is something else.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name}: expected a positive integer, got {value!r}")
-    return int(value)
-
-
-def local_response_normalization(x, size=5, k=2.0, alpha=1e-4, beta=0.75):
-    """Divide every channel by a power of what itself and its neighbours answer at the same place.
-
-    `tf.nn.local_response_normalization` does the same with `depth_radius=size // 2` and `bias=k`; the other two keep
-    their names. TensorFlow's own defaults (radius 5, bias 1, alpha 1, beta 0.5) are not the paper's.
-
-    Args:
-        x: Tensor (batch, height, width, channels).
-        size: Number n of neighbouring channels, odd; at the first and the last channel there are fewer.
-        k, alpha, beta: Constants of the denominator (k + alpha * sum of squares) ** beta.
-
-    Returns:
-        Tensor of the same shape.
-
-    Raises:
-        ValueError: If `size` is not odd, or `x` does not have four axes.
-
-    Source: Krizhevsky et al. 2012, section 3.3.
-    """
-    if check_count("size", size) % 2 == 0:
-        raise ValueError(f"size: expected an odd number of channels, got {size!r}")
-    x = tf.convert_to_tensor(x)
-    if x.shape.rank != 4:
-        raise ValueError(f"x: expected (batch, height, width, channels), got shape {tuple(x.shape)}")
-    channels, reach = x.shape[-1], size // 2
-    squares = tf.pad(tf.square(x), ((0, 0), (0, 0), (0, 0), (reach, reach)))
-    total = tf.add_n(
-        [squares[..., shift : shift + channels] for shift in range(size)]
-    )  # (batch, height, width, channels)
-    return x / (k + alpha * total) ** beta
-
-
-@keras.saving.register_keras_serializable("kerasnotes")
-class LocalResponseNormalization(keras.layers.Layer):
-    """The layer form of `local_response_normalization`, with the paper's constants. It has no weights."""
-
-    def call(self, x):
-        return tf.nn.local_response_normalization(x, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75)
 
 
 def build_alexnet(
@@ -128,19 +49,13 @@ def build_alexnet(
             time of a small network; Simonyan and Zisserman 2015 found no gain in it.
         seed: Seed of the initial weights and of dropout.
 
-    Returns:
-        An uncompiled `keras.Model` that outputs logits (batch, classes). The last hidden layer is called "features".
-
-    Raises:
-        ValueError: If an argument is out of range or a picture too small.
-
+    Returns: An uncompiled `keras.Model` from pictures to logits (batch, classes). The last hidden layer is "features".
+    Raises: ValueError: If an argument is out of range or a picture too small.
     Source: Krizhevsky et al. 2012, figure 2 and section 3. (The paper writes 224 pixels; its sizes fit 227.)
     """
-    shape = check_picture(input_shape, ALEXNET_SMALL_FROM)
-    classes, groups = check_count("classes", classes), check_count("groups", groups)
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout: expected a number in [0, 1), got {dropout!r}")
-    units = scaled(check_count("dense_units", dense_units), width)
+    size = check_picture(input_shape, ALEXNET_SMALL_FROM)
+    classes, groups = whole("classes", classes), whole("groups", groups)
+    units = scaled(whole("dense_units", dense_units), width)
     c1, c2, c3, c4, c5 = (scaled(channels, width, groups) for channels in (96, 256, 384, 384, 256))
     seeds = layer_seeds(seed)
 
@@ -148,16 +63,13 @@ def build_alexnet(
         start = keras.initializers.HeUniform(next(seeds))
         return keras.layers.Conv2D(filters, size, activation="relu", kernel_initializer=start, **options)
 
-    def norm(x):
-        return LocalResponseNormalization()(x) if normalize else x
-
-    published = min(shape[:2]) >= ALEXNET_FROM
-    first = {"size": 11, "strides": 4} if published else {"size": 5, "padding": "same"}
-    inputs = x = keras.Input(shape)
+    norm = LocalResponseNormalization if normalize else keras.layers.Identity
+    first = {"size": 11, "strides": 4} if min(size[:2]) >= ALEXNET_FROM else {"size": 5, "padding": "same"}
+    inputs = x = keras.Input(size)
     x = convolution(c1, **first)(x)  # (batch, 55, 55, 96) at the published size
-    x = keras.layers.MaxPooling2D(3, 2)(norm(x))  # (batch, 27, 27, 96)
+    x = keras.layers.MaxPooling2D(3, 2)(norm()(x))  # (batch, 27, 27, 96)
     x = convolution(c2, 5, padding="same", groups=groups)(x)
-    x = keras.layers.MaxPooling2D(3, 2)(norm(x))  # (batch, 13, 13, 256)
+    x = keras.layers.MaxPooling2D(3, 2)(norm()(x))  # (batch, 13, 13, 256)
     x = convolution(c3, 3, padding="same")(x)
     x = convolution(c4, 3, padding="same", groups=groups)(x)
     x = convolution(c5, 3, padding="same", groups=groups)(x)
@@ -165,7 +77,7 @@ def build_alexnet(
     for name in ("dense", "features"):
         start = keras.initializers.HeUniform(next(seeds))
         x = keras.layers.Dense(units, "relu", kernel_initializer=start, name=name)(x)
-        x = keras.layers.Dropout(dropout, seed=next(seeds))(x)
+        x = keras.layers.Dropout(share("dropout", dropout, high=False), seed=next(seeds))(x)
     start = keras.initializers.GlorotUniform(next(seeds))
     return keras.Model(inputs, keras.layers.Dense(classes, kernel_initializer=start, name="logits")(x))
 
@@ -180,11 +92,7 @@ def multiply_adds(model):
         model: A built `keras.Model` from `Dense` layers, convolutions of any kind that have one kernel, and layers
             without matrices. A layer that is used twice is refused by Keras.
 
-    Returns:
-        An integer.
-
-    Raises:
-        ValueError: If a layer has matrices of another kind, such as a recurrent one.
+    Returns: An integer. Raises: ValueError: If a layer has matrices of another kind, such as a recurrent one.
     """
     total = 0
     for layer in model.layers:
@@ -201,22 +109,15 @@ def nearest(queries, gallery, k=1):
     """Find the nearest vectors by Euclidean distance.
 
     Args:
-        queries: Array (n, dims).
-        gallery: Array (m, dims).
+        queries, gallery: Arrays (n, dims) and (m, dims).
         k: How many to find, at most m.
 
-    Returns:
-        Integer array (n, k), the nearest one first.
-
-    Raises:
-        ValueError: If the vectors differ in length, or `k` is not between 1 and m.
+    Returns: Integer array (n, k), the nearest one first.
+    Raises: ValueError: If the vectors differ in length, or `k` is not between 1 and m.
     """
     queries, gallery = np.asarray(queries), np.asarray(gallery)
-    if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
-        raise ValueError(
-            f"queries, gallery: expected (n, dims) and (m, dims), got shapes {queries.shape} and {gallery.shape}"
-        )
-    if not 1 <= k <= len(gallery):
+    shape("queries", queries, None, *shape("gallery", gallery, None, None).shape[1:])
+    if whole("k", k) > len(gallery):
         raise ValueError(f"k: expected 1 to {len(gallery)}, got {k!r}")
     distances = np.square(gallery).sum(axis=1) - 2 * queries @ gallery.T  # (n, m), short of the query's own square
     return np.argsort(distances, axis=1, kind="stable")[:, :k]
@@ -226,23 +127,32 @@ def random_pictures(x, y, count, rng):
     """Choose pictures at random, scaled to [-1, 1] and with an axis for their one channel.
 
     Args:
-        x: Pictures (n, height, width), from 0 to 255.
-        y: Labels (n,).
+        x, y: Pictures (n, height, width), from 0 to 255, and labels (n,).
         count: How many to choose; all, in random order, if there are fewer.
         rng: A `numpy.random.Generator`.
 
-    Returns:
-        `(pictures, labels)`: float32 (count, height, width, 1) and int32 (count,).
-
-    Raises:
-        ValueError: If the shapes do not fit, or `count` is not positive.
+    Returns: `(pictures, labels)`: float32 (count, height, width, 1) and int32 (count,).
+    Raises: ValueError: If the shapes do not fit, or `count` is not positive.
     """
-    if np.ndim(x) != 3 or np.shape(y) != (len(x),):
-        raise ValueError(f"x, y: expected (n, height, width) and (n,), got {np.shape(x)} and {np.shape(y)}")
-    if count < 1:
-        raise ValueError(f"count: expected at least 1, got {count!r}")
-    chosen = rng.permutation(len(x))[:count]
+    shape("x", x, None, None, None), shape("y", y, len(x))
+    chosen = rng.permutation(len(x))[: whole("count", count)]
     return np.float32((x[chosen, ..., None] / 255 - 0.5) / 0.5), y[chosen].astype(np.int32)
+
+
+def example():
+    """Keras's layers one by one, as the small sibling has them, beside the builder, and what they cost."""
+    layers = keras.layers
+    by_hand = keras.Sequential([
+        keras.Input((28, 28, 1)),
+        layers.Conv2D(12, 5, padding="same", activation="relu"), layers.MaxPooling2D(3, 2),
+        layers.Conv2D(32, 5, padding="same", activation="relu"), layers.MaxPooling2D(3, 2),
+        *(layers.Conv2D(48, 3, padding="same", activation="relu") for _ in range(2)),
+        layers.Conv2D(32, 3, padding="same", activation="relu"), layers.MaxPooling2D(3, 2),
+        layers.Flatten(), *(layers.Dense(256, "relu") for _ in range(2)), layers.Dense(10),
+    ])  # fmt: skip
+    ours = build_alexnet((28, 28, 1), classes=10, width=0.125, dense_units=2048, normalize=False)
+    for name, model in (("by hand", by_hand), ("by the builder", ours)):
+        print(f"{name}: {model.count_params():,} weights, {multiply_adds(model):,} multiply-adds a picture")
 
 
 def lesson(
@@ -280,14 +190,12 @@ def lesson(
         batch_size: Pictures in a batch (1 to 1000).
         seed: Seed of all random draws (0 to 4294967295).
     """
-    _normalization(report, np.random.default_rng((seed, 3)))
     _published(report, image_size, full_width, seed)
     rng = np.random.default_rng((seed, 1))
     parts = zip(data.fashion_mnist(), (images, test_images), strict=True)
     (x, y), (x_test, y_test) = (random_pictures(*part, count, rng) for part, count in parts)
     few, wanted = x_test[:queries], y_test[:queries]
     pixels = nearest(few.reshape(len(few), -1), x.reshape(len(x), -1), k=NEAREST)  # (queries, 10)
-
     rows, loss = [], keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     for number in range(seeds):
         model = build_alexnet((28, 28, 1), 10, 1, width, dense_units, dropout, False, seed=(seed, 2, number))
@@ -298,14 +206,21 @@ def lesson(
         found = nearest(training.predict(features, few), training.predict(features, x), NEAREST)
         shares = [np.mean(y[neighbours] == wanted[:, None]) for neighbours in (found, pixels)]
         rows.append((training.evaluate(model, x_test, y_test)["accuracy"], *shares))
-    names = (
-        "test pictures that the network names rightly",
-        f"{NEAREST} nearest by features, of the same class",
-        f"{NEAREST} nearest by pixels, of the same class",
+    _results(report, rows, f"{images:,} training pictures, {model.count_params():,} parameters", len(few))
+    shown = [*np.flatnonzero(y[pixels[:, 0]] != wanted)[:3], *range(3)][:3]  # named wrongly by pixels, if there are any
+    report.figure(
+        "Neighbours in pixels and in features",
+        _draw(x, y, few[shown], wanted[shown], pixels[shown, :4], found[shown, :4]),
+        alt="Each row shows a test picture that its nearest pixels name wrongly, its four nearest training pictures by "
+        "pixels and its four nearest by features of the last hidden layer, with their classes.",
     )
+
+
+def _results(report, rows, what, queries):
+    names = ["test pictures that the network names rightly"]
+    names += [f"{NEAREST} nearest by {kind}, of the same class" for kind in ("features", "pixels")]
     report.table(
-        f"Fashion-MNIST: {images:,} training pictures, {model.count_params():,} parameters, {seeds} networks, "
-        f"neighbours of {len(few):,} test pictures",
+        f"Fashion-MNIST: {what}, {len(rows)} networks, neighbours of {queries:,} test pictures",
         ["share of", "mean", "standard error"],
         [[name, *cells] for name, *cells in zip(names, *plots.mean_and_error(rows), strict=True)],
     )
@@ -320,24 +235,6 @@ def lesson(
         of 0.5, since each picture is seen a few times only. Adam with a rate that falls along a cosine takes the place
         of momentum; there is no augmentation."""
     )
-    different = np.flatnonzero(y[pixels[:, 0]] != wanted)
-    shown = [*different[:3], *range(3)][:3]  # pictures that their nearest pixels name wrongly, if there are any
-    report.figure(
-        "Neighbours in pixels and in features",
-        _draw(x, y, few[shown], wanted[shown], pixels[shown, :4], found[shown, :4]),
-        alt="Each row shows a test picture that its nearest pixels name wrongly, its four nearest training pictures by "
-        "pixels and its four nearest by features of the last hidden layer, with their classes.",
-    )
-
-
-def _normalization(report, rng):
-    x = tf.constant(10 * rng.standard_normal((2, 3, 3, 7)), tf.float32)
-    library = tf.nn.local_response_normalization(x, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75)
-    ours = local_response_normalization(x)
-    report.check("normalization across channels equals tf.nn's (depth_radius 2, bias 2)", got=ours, want=library)
-    report.check("and the layer's", got=LocalResponseNormalization()(x), want=library)
-    one = local_response_normalization(tf.constant(100.0, shape=(1, 1, 1, 1)))
-    report.check("a lone answer of 100 becomes 100 / (2 + 1) ** 0.75", got=float(one[0, 0, 0, 0]), want=100 / 3**0.75)
 
 
 def _by_hand(image_size, groups, width=1.0):
@@ -348,16 +245,11 @@ def _by_hand(image_size, groups, width=1.0):
     second = (first - 3) // 2 + 1
     third = (second - 3) // 2 + 1
     last = (third - 3) // 2 + 1
-    return (
-        ("convolution 1", first**2, 11 * 11 * 3 * c1, c1),
-        ("convolution 2", second**2, 5 * 5 * c1 * c2 // groups, c2),
-        ("convolution 3", third**2, 3 * 3 * c2 * c3, c3),
-        ("convolution 4", third**2, 3 * 3 * c3 * c3 // groups, c3),
-        ("convolution 5", third**2, 3 * 3 * c3 * c5 // groups, c5),
-        ("dense 1", 1, last**2 * c5 * units, units),
-        ("dense 2", 1, units * units, units),
-        ("dense 3", 1, units * 1000, 1000),
-    )
+    names = [f"convolution {number}" for number in range(1, 6)] + [f"dense {number}" for number in range(1, 4)]
+    places = (first**2, second**2, third**2, third**2, third**2, 1, 1, 1)
+    kernels = (121 * 3 * c1, 25 * c1 * c2 // groups, 9 * c2 * c3, 9 * c3 * c3 // groups, 9 * c3 * c5 // groups)
+    weights = (*kernels, last**2 * c5 * units, units * units, units * 1000)
+    return list(zip(names, places, weights, (c1, c2, c3, c3, c5, units, units, 1000), strict=True))
 
 
 def _published(report, image_size, full_width, seed):
@@ -379,9 +271,7 @@ def _published(report, image_size, full_width, seed):
         ["layer", "places", "weights", "multiply-adds"],
         [[name, places, weights, places * weights] for name, places, weights, _ in at_227],
     )
-    dense = [
-        sum(part) for part in zip(*((w, p * w) for name, p, w, _ in at_227 if name.startswith("dense")), strict=True)
-    ]
+    dense = np.sum([(w, p * w) for name, p, w, _ in at_227 if name.startswith("dense")], axis=0)
     report.at_least("share of the weights that is dense", dense[0] / sum(w for _, _, w, _ in at_227), 0.9)
     report.at_least("share of the multiply-adds that is convolution", 1 - dense[1] / work, 0.9)
 
@@ -392,19 +282,15 @@ def _draw(x, y, queries, wanted, pixels, found):
     for ax in axes.flat:
         ax.set_axis_off()
     for line, query, label, *neighbours in zip(axes, queries, wanted, pixels, found, strict=True):
-        pictures, labels = [query], [label]
-        for rows in neighbours:
-            pictures, labels = [*pictures, *x[rows]], [*labels, *y[rows]]
-        for column, picture, kind in zip((0, 2, 3, 4, 5, 7, 8, 9, 10), pictures, labels, strict=True):
+        rows = np.concatenate(neighbours)
+        pictures, kinds = [query, *x[rows]], [label, *y[rows]]
+        for column, picture, kind in zip((0, 2, 3, 4, 5, 7, 8, 9, 10), pictures, kinds, strict=True):
             line[column].imshow(picture[..., 0], cmap="gray")
             name = data.FASHION_LABELS[kind].split("/")[0]
             line[column].set_title(name, fontsize=10, loc="center", color="C0" if kind == label else "C4")
-    for column, place, name in (
-        (0, 0.5, "test picture"),
-        (3, 1.1, "nearest by pixels"),
-        (8, 1.1, "nearest by features"),
-    ):
-        text = axes[0, column].text(place, 1.27, name, transform=axes[0, column].transAxes, ha="center")
+    for column, name in ((0, "test picture"), (3, "nearest by pixels"), (8, "nearest by features")):
+        at = {"x": 1.1 if column else 0.5, "y": 1.27, "transform": axes[0, column].transAxes}
+        text = axes[0, column].text(s=name, ha="center", **at)
         text.set_in_layout(False)  # it may be wider than its column
     figure.suptitle("Three pictures that their nearest pixels name wrongly (orange: another class)\n", fontsize=13)
     return figure

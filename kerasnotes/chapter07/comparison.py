@@ -94,6 +94,16 @@ def pareto_front(costs, scores):
     return ~(no_worse & better).any(axis=0)
 
 
+def example():
+    """Two small networks, what they cost, and which of some choices no other beats."""
+    for name, model in build_siblings(names=["LeNet-5", "AlexNet"]).items():
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        print(f"{name}: {model.count_params():,} weights, {multiply_adds(model):,} multiply-adds a picture")
+    costs, scores = [1, 2, 3, 4], [0.80, 0.90, 0.85, 0.95]
+    for cost, score, unbeaten in zip(costs, scores, pareto_front(costs, scores), strict=True):
+        print(f"cost {cost}, score {score}:", "unbeaten" if unbeaten else "another is cheaper and better")
+
+
 def lesson(
     report,
     *,
@@ -131,31 +141,15 @@ def lesson(
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
             clock = _Clock()
+            form = "step" if epochs * images < 100 * batch_size else "auto"  # a step alone compiles sooner
             training.fit(model, x, y, batch_size=batch_size, epochs=epochs, seed=seed + run, callbacks=[clock],
-                         track=report.track)  # fmt: skip
+                         form=form, track=report.track)  # fmt: skip
             accuracies.setdefault(name, []).append(training.evaluate(model, x_test, y_test)["accuracy"])
             costs[name], sizes[name], seconds[name] = _multiply_adds(model), model.count_params(), clock.shortest()
     _check_costs(report, costs, sizes)
-    means = {name: float(np.mean(values)) for name, values in accuracies.items()}
-    label = f"the best network's test accuracy, above the best linear method's published {LINEAR}"
-    report.at_least(label, got=max(means.values()), bound=LINEAR, trained=True)
-    convolutional = [name for name in names if name != "highway"]
-    label = "every convolutional network's accuracy, above always the same answer's by at least 0.5"
-    report.at_least(label, got=[means[name] for name in convolutional], bound=0.6, trained=True)
-    front = pareto_front([costs[name] for name in means], list(means.values()))
-    rows = [
-        [name, sizes[name], costs[name], *plots.mean_and_error(accuracies[name]), bool(on_front), seconds[name]]
-        for name, on_front in zip(means, front, strict=True)
-    ]
-    columns = ["network", "parameters", "multiply-adds a picture", "accuracy", "standard error", "unbeaten at its cost",
-               "seconds an epoch"]  # fmt: skip
-    report.table(f"small siblings on Fashion-MNIST: {images} pictures, {epochs} epochs, {seeds} run(s)", columns, rows)
-    report.note(
-        f"A test accuracy from {len(y_test)} pictures has a standard error of "
-        f"{np.sqrt(0.87 * 0.13 / len(y_test)):.3f}. One size of each network and one recipe for all: this ranks these "
-        "seven networks on a short budget, not the published ones."
+    _results(
+        report, accuracies, costs, sizes, seconds, f"{images} pictures, {epochs} epochs, {seeds} run(s)", len(x_test)
     )
-    _figure(report, rows, sampling=np.sqrt(0.87 * 0.13 / len(y_test)))
 
 
 class _Clock(keras.callbacks.Callback):
@@ -189,6 +183,29 @@ def _check_costs(report, costs, sizes):
         report.check("highway: multiply-adds by hand", got=costs["highway"], want=by_hand)
         biases = 50 + 8 * 2 * 50 + 10
         report.check("in dense layers every weight multiplies once", got=sizes["highway"], want=by_hand + biases)
+
+
+def _results(report, accuracies, costs, sizes, seconds, what, tests):
+    means = {name: float(np.mean(values)) for name, values in accuracies.items()}
+    label = f"the best network's test accuracy, above the best linear method's published {LINEAR}"
+    report.at_least(label, got=max(means.values()), bound=LINEAR, trained=True)
+    convolutional = [name for name in means if name != "highway"]
+    label = "every convolutional network's accuracy, above always the same answer's by at least 0.5"
+    report.at_least(label, got=[means[name] for name in convolutional], bound=0.6, trained=True)
+    front = pareto_front([costs[name] for name in means], list(means.values()))
+    rows = [
+        [name, sizes[name], costs[name], *plots.mean_and_error(accuracies[name]), bool(on_front), seconds[name]]
+        for name, on_front in zip(means, front, strict=True)
+    ]
+    columns = ["network", "parameters", "multiply-adds a picture", "accuracy", "standard error", "unbeaten at its cost",
+               "seconds an epoch"]  # fmt: skip
+    report.table(f"small siblings on Fashion-MNIST: {what}", columns, rows)
+    report.note(
+        f"A test accuracy from {tests} pictures has a standard error of "
+        f"{np.sqrt(0.87 * 0.13 / tests):.3f}. One size of each network and one recipe for all: this ranks these "
+        "seven networks on a short budget, not the published ones."
+    )
+    _figure(report, rows, sampling=np.sqrt(0.87 * 0.13 / tests))
 
 
 def _figure(report, rows, sampling):

@@ -1,7 +1,6 @@
-"""DenseNet: every layer reads what all earlier layers of its block have written, because nothing is added up.
+"""DenseNet: every layer reads what all earlier layers of its block have written.
 
-A layer in a dense block joins its few new channels to all that came before it, so the channels grow by the growth
-rate with every layer. The published network of 121 layers is built, counted and compared number by number with the
+The published network of 121 layers is built from dense blocks, counted and compared number by number with the
 library's. A small sibling learns pictures of clothing; then the weights show whether later layers do read what much
 earlier ones wrote, and what is lost when they may not.
 
@@ -14,10 +13,17 @@ import math
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from kerasnotes import data, plots, training
-from kerasnotes.chapter07.alexnet import check_count, check_picture, layer_seeds, multiply_adds, random_pictures, scaled
+from kerasnotes.chapter07.alexnet import multiply_adds, random_pictures
+from kerasnotes.chapter07.dense_block import (
+    dense_block,
+    normalize_and_bend,
+    transition,
+    unbiased_convolution,
+)
+from kerasnotes.chapter07.lenet import check_picture, scaled
+from kerasnotes.parts import layer_seeds, whole
 
 SMOKE = {"image_size": 64, "published_depth": (1, 1, 1, 1), "images": 64, "test_images": 64, "epochs": 1, "seeds": 1,
          "depth": (2,), "growth_rate": 4}  # fmt: skip
@@ -27,59 +33,6 @@ SECONDS = 34
 DEPTH = (6, 12, 24, 16)  # layers of the four blocks of DenseNet-121
 DENSENET_FROM = 64
 LINEAR = 0.842  # test accuracy of the best linear model that Xiao et al. 2017 list, from 60,000 pictures
-
-
-def dense_block(x, layers, growth_rate, seed=0, name=None):
-    """Layers that each join `growth_rate` new channels to all channels before them.
-
-    A layer is normalization, ReLU, 1 x 1 convolution to 4 * growth_rate channels, normalization, ReLU, 3 x 3
-    convolution to growth_rate channels (the paper's DenseNet-B).
-
-    Args:
-        x: Keras tensor or tensor (batch, height, width, channels).
-        layers: How many layers.
-        growth_rate: New channels of each.
-        seed: Seed of the initial weights, an integer or a tuple of integers.
-        name: Prefix of the names of the 1 x 1 convolutions, `{name}_1`, `{name}_2`, …, or None.
-
-    Returns:
-        Tensor (batch, height, width, channels + layers * growth_rate).
-
-    Raises:
-        ValueError: If a number is not a positive integer.
-
-    Source: Huang et al. 2017, arXiv:1608.06993, section 3, equation 2.
-    """
-    growth_rate, seeds = check_count("growth_rate", growth_rate), layer_seeds(seed)
-    for layer in range(check_count("layers", layers)):
-        new = _dense_convolution(_activate(x), 4 * growth_rate, 1, seeds, name=name and f"{name}_{layer + 1}")
-        new = _dense_convolution(_activate(new), growth_rate, 3, seeds)
-        x = keras.layers.Concatenate()([x, new])  # (batch, height, width, channels + (layer + 1) * growth_rate)
-    return x
-
-
-def transition(x, reduction, seed=0):
-    """Keep a share of the channels, by a 1 x 1 convolution, and half of height and width, by average pooling.
-
-    Args:
-        x: Keras tensor or tensor (batch, height, width, channels), at least 2 x 2 pixels.
-        reduction: Share of the channels to keep, in (0, 1]; 0.5 in the paper (DenseNet-C).
-        seed: Seed of the initial weights.
-
-    Returns:
-        Tensor (batch, height // 2, width // 2, int(channels * reduction)).
-
-    Raises:
-        ValueError: If `reduction` is not in (0, 1], keeps no channel, or the pictures are too small.
-
-    Source: Huang et al. 2017, arXiv:1608.06993, section 3, "Compression".
-    """
-    if not 0 < reduction <= 1 or int(x.shape[-1] * reduction) < 1:
-        raise ValueError(f"reduction: expected a number in (0, 1] that keeps a channel, got {reduction!r}")
-    if min(x.shape[1:3]) < 2:
-        raise ValueError(f"x: expected at least 2 x 2 pixels, got {x.shape[1]} x {x.shape[2]}")
-    x = _dense_convolution(_activate(x), int(x.shape[-1] * reduction), 1, layer_seeds(seed))
-    return keras.layers.AveragePooling2D(2)(x)
 
 
 def build_densenet121(
@@ -100,32 +53,29 @@ def build_densenet121(
     Returns:
         An uncompiled `keras.Model` that outputs logits (batch, classes). The 1 x 1 convolution of layer l in block b,
         both counted from 1, is called "block{b}_{l}".
-
-    Raises:
-        ValueError: If an argument is out of range or a picture too small.
-
+    Raises: ValueError: If an argument is out of range or a picture too small.
     Source: Huang et al. 2017, arXiv:1608.06993, table 1.
     """
     if not (isinstance(depth, (tuple, list)) and len(depth) >= 1):
         raise ValueError(f"depth: expected the numbers of layers of each block, got {depth!r}")
-    shape, classes = check_picture(input_shape, 2 ** len(depth)), check_count("classes", classes)
-    growth_rate = scaled(check_count("growth_rate", growth_rate), width)
+    shape, classes = check_picture(input_shape, 2 ** len(depth)), whole("classes", classes)
+    growth_rate = scaled(whole("growth_rate", growth_rate), width)
     seeds = layer_seeds(seed)
     inputs = x = keras.Input(shape)
     if min(shape[:2]) >= DENSENET_FROM:
         x = keras.layers.ZeroPadding2D(3)(x)  # padding on both sides, as in the paper's code and in Keras
-        x = _activate(
-            _dense_convolution(x, 2 * growth_rate, 7, seeds, strides=2, padding="valid")
+        x = normalize_and_bend(
+            unbiased_convolution(x, 2 * growth_rate, 7, seeds, strides=2, padding="valid")
         )  # (batch, 112, 112, 64)
         x = keras.layers.MaxPooling2D(3, 2)(keras.layers.ZeroPadding2D(1)(x))  # (batch, 56, 56, 64)
     else:
-        x = _dense_convolution(
+        x = unbiased_convolution(
             x, 2 * growth_rate, 3, seeds, strides=2
         )  # (batch, 14, 14, 2 * growth_rate) for 28 pixels
     for block, layers in enumerate(depth):
         x = transition(x, reduction, next(seeds)) if block else x
         x = dense_block(x, layers, growth_rate, next(seeds), name=f"block{block + 1}")
-    x = keras.layers.GlobalAveragePooling2D()(_activate(x))  # (batch, 1024)
+    x = keras.layers.GlobalAveragePooling2D()(normalize_and_bend(x))  # (batch, 1024)
     start = keras.initializers.GlorotUniform(next(seeds))
     return keras.Model(inputs, keras.layers.Dense(classes, kernel_initializer=start)(x))
 
@@ -140,10 +90,7 @@ def feature_reuse(model, block):
     Returns:
         Array (layers, layers): mean absolute weight of the 1 x 1 convolution of layer l (column l - 1) on the channels
         of source s (row s; 0 is the block's input, s the s-th layer). NaN where the source comes later.
-
-    Raises:
-        ValueError: If the model has no such block with two layers.
-
+    Raises: ValueError: If the model has no such block with two layers.
     Source: Huang et al. 2017, arXiv:1608.06993, figure 5.
     """
     kernels = _reading_kernels(model, block)
@@ -152,17 +99,6 @@ def feature_reuse(model, block):
         for source, channels in enumerate(_sources(kernels, layer)):
             result[source, layer] = np.abs(kernel.numpy()[0, 0, channels]).mean()
     return result
-
-
-def _activate(x):
-    # Momentum 0.9 as in the paper's code; Keras's 0.99 needs hundreds of steps before it can be used in evaluation.
-    return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9, epsilon=1.001e-5)(x))
-
-
-def _dense_convolution(x, filters, size, seeds, strides=1, padding="same", name=None):
-    start = keras.initializers.HeUniform(next(seeds))
-    layer = keras.layers.Conv2D(filters, size, strides, padding, use_bias=False, kernel_initializer=start, name=name)
-    return layer(x)
 
 
 def _reading_kernels(model, block):
@@ -176,6 +112,17 @@ def _sources(kernels, layer):
     """Channels of the block's input and of every layer before `layer`, as slices."""
     ends = [kernel.shape[2] for kernel in kernels[: layer + 1]]
     return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def example():
+    """A small sibling: its channels by tf.concat's rule, and who reads whom before training."""
+    small = build_densenet121((28, 28, 1), classes=10, depth=(3, 3), growth_rate=8)
+    print(f"{small.count_params():,} weights, logits {small(np.zeros((2, 28, 28, 1))).shape}")
+    for layer in range(3):
+        channels = small.get_layer(f"block1_{layer + 1}").kernel.shape[2]
+        print(f"layer {layer + 1} of block 1 reads {channels} channels: 16 + {layer} * 8")
+    print("mean absolute weight on each source (rows: input, layer 1, layer 2) of each layer (columns):")
+    print(feature_reuse(small, block=1).round(3))
 
 
 def lesson(
@@ -210,7 +157,6 @@ def lesson(
         seed: Seed of all random draws (0 to 4294967295).
     """
     rng = np.random.default_rng((seed, 1))
-    _shapes(report, rng)
     _published(report, image_size, tuple(published_depth), rng, seed)
 
     parts = zip(data.fashion_mnist(), (images, test_images), strict=True)
@@ -221,15 +167,27 @@ def lesson(
         falling = keras.optimizers.schedules.CosineDecay(learning_rate, -(-images // batch_size) * epochs)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.Adam(falling), loss, metrics=["accuracy"])
-        training.fit(model, *train, epochs=epochs, batch_size=batch_size, seed=seed + number, track=report.track)
+        form = "step" if epochs * images < 100 * batch_size else "auto"  # a step alone compiles sooner
+        settings = {"epochs": epochs, "batch_size": batch_size, "form": form, "track": report.track}
+        training.fit(model, *train, seed=seed + number, **settings)
         whole = training.evaluate(model, *test)["accuracy"]
         reuse.append([feature_reuse(model, block + 1) for block in range(len(depth))])
         _cut(model, len(depth))
         rows.append((whole, training.evaluate(model, *test)["accuracy"]))
+    _results(report, model, rows, images, test_images)
+    report.figure(
+        "Later layers read what early layers wrote",
+        _draw(np.mean([blocks[0] for blocks in reuse], axis=0), rows),
+        alt="Left: mean absolute weight from every earlier source to every layer of the first dense block; no source "
+        "is left unread. Right: accuracy of the networks, whole and with the connections that skip a layer cut.",
+    )
+
+
+def _results(report, model, rows, images, test_images):
     mean, error = plots.mean_and_error(rows)
     report.table(
         f"small sibling on Fashion-MNIST: {images:,} pictures, {model.count_params():,} parameters, "
-        f"{multiply_adds(model):,} multiply-adds, {seeds} networks",
+        f"{multiply_adds(model):,} multiply-adds, {len(rows)} networks",
         ["network", "test accuracy", "standard error"],
         [["whole", mean[0], error[0]], ["each layer reads the layer before it only", mean[1], error[1]]],
     )
@@ -250,12 +208,6 @@ def lesson(
         stride 2 as its stem, between the paper's two stems (7 x 7 with stride 2 and pooling for ImageNet, 3 x 3 with
         stride 1 for small pictures). Batch statistics are averaged with momentum 0.9."""
     )
-    report.figure(
-        "Later layers read what early layers wrote",
-        _draw(np.mean([blocks[0] for blocks in reuse], axis=0), rows),
-        alt="Left: mean absolute weight from every earlier source to every layer of the first dense block; no source "
-        "is left unread. Right: accuracy of the networks, whole and with the connections that skip a layer cut.",
-    )
 
 
 def _cut(model, blocks):
@@ -266,29 +218,6 @@ def _cut(model, blocks):
             kept = np.zeros(kernel.shape, np.float32)
             kept[:, :, _sources(kernels, layer)[-1]] = 1
             kernel.assign(kernel * kept)
-
-
-def _shapes(report, rng):
-    x = tf.constant(rng.standard_normal((1, 6, 6, 5)), tf.float32)
-    grown = [dense_block(x, layers, 4) for layers in (1, 2, 3)]
-    report.check("channels grow by the growth rate per layer: 5 + 4, 5 + 8, 5 + 12",
-                 got=[block.shape[-1] for block in grown], want=[9, 13, 17])  # fmt: skip
-    report.check(
-        "the first channels are the input itself, unchanged", got=grown[2][..., :5], want=x, rtol=0.0, atol=0.0
-    )
-    halved = transition(grown[2], 0.5)
-    report.check(
-        "a transition halves the channels (rounded down), height and width", got=halved.shape, want=(1, 3, 3, 8)
-    )
-    branch = tf.constant(rng.standard_normal((1, 6, 6, 5)), tf.float32)
-    added, joined = keras.layers.Add()([x, branch]), keras.layers.Concatenate()([x, branch])
-    report.check("a sum keeps 5 channels, a concatenation has 10", [added.shape[-1], joined.shape[-1]], [5, 10])
-    report.correction(
-        "what joins the layers of DenseNet",
-        course="DenseNet adds the inputs of a layer up, as a sum with a residual.",
-        correct="It concatenates them along the channels; sums are ResNet's. The channels grow by the growth rate.",
-        shown_by=f"three layers with growth rate 4 on 5 channels give {grown[2].shape[-1]} channels, a sum keeps 5",
-    )
 
 
 def _parameters_by_hand(depth, growth_rate, classes):

@@ -1,9 +1,8 @@
-"""A residual block has to learn only what changes, so that depth no longer makes training worse.
+"""With shortcuts depth no longer makes training worse; without them it does, though weights exist that would not.
 
 What the reader should see: one block builds ResNet-18, 34 and 50, and ResNet-50 gives the outputs of Keras's own. A
-block whose branch is zero passes its input on. Plain layers could do that too, as a construction shows, but training
-does not find it: the deep plain network ends with a higher training loss than its shallow sibling, the residual one
-does not.
+deep plain network can compute what its shallow sibling does, as a construction shows, but training does not find it:
+it ends with a higher training loss, the residual one does not.
 
 Notes: chapter 07, "Deep residual networks" (深度残差网络).
 Source: He et al. 2016, arXiv:1512.03385, tables 1 and 6, section 4.2 and figure 6; He et al. 2016, arXiv:1603.05027.
@@ -14,69 +13,22 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots, training
+from kerasnotes.chapter07.lenet import check_picture, scaled
+from kerasnotes.chapter07.residual_block import (
+    batch_norm,
+    he_convolution,
+    plain_branch,
+    preactivation_block,  # noqa: F401
+    residual_block,
+)
+from kerasnotes.parts import whole
 
 SMOKE = {"blocks": 2, "epochs": 1, "images": 128, "largest_count": 3, "pool": 4}
 FULL = {"blocks": 9, "epochs": 10, "images": 60000, "seeds": 3, "pool": 1, "largest_count": 18}
 SECONDS = 68
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}  # blocks in each stage; table 1 of the paper
-EPSILON = 1.001e-5  # of batch normalization, as in Keras's ResNets
 PAPER_MILLIONS = {3: 0.27, 5: 0.46, 7: 0.66, 9: 0.85, 18: 1.7}  # parameters of 6n + 2 layers; table 6 of the paper
-
-
-def residual_block(x, filters, stride=1, projection=None, bottleneck=False, *, seed=0):
-    """Add a residual block: relu(shortcut(x) + branch(x)), batch normalization after every convolution.
-
-    Args:
-        x: Symbolic tensor (batch, height, width, channels).
-        filters: Filters of the 3×3 convolutions.
-        stride: Stride of the branch's first convolution, and of the shortcut.
-        projection: What the shortcut is. True: a 1×1 convolution. False: the input, with `stride` skipped pixels and
-            zeros for channels that are new. None: a 1×1 convolution only where the shapes ask for one, else the input.
-            (Options C, A and B of the paper.)
-        bottleneck: False for two 3×3 convolutions; True for 1×1, 3×3, and 1×1 with four times the filters.
-        seed: Seed of the initial weights, or a NumPy generator that several blocks share.
-
-    Returns:
-        Symbolic tensor (batch, ⌈height / stride⌉, ⌈width / stride⌉, filters), or 4 · filters with `bottleneck`.
-
-    Raises:
-        ValueError: If an argument is out of range, or the input has more channels than an identity shortcut can keep.
-
-    Source: He et al. 2016, arXiv:1512.03385, figure 5; the layers' order is that of `keras.applications.ResNet50`.
-    """
-    _check_block(x, filters, stride)
-    rng = np.random.default_rng(seed)
-    outputs = 4 * filters if bottleneck else filters
-    if _projects(x, outputs, stride, projection):
-        shortcut = _batch_norm(_convolution(x, outputs, 1, stride, rng))
-    else:
-        shortcut = _identity(x, outputs, stride)
-    if bottleneck:
-        branch = keras.layers.ReLU()(_batch_norm(_convolution(x, filters, 1, stride, rng)))
-        branch = keras.layers.ReLU()(_batch_norm(_convolution(branch, filters, 3, 1, rng)))
-        branch = _batch_norm(_convolution(branch, outputs, 1, 1, rng))
-    else:
-        branch = _two_convolutions(x, filters, stride, rng)
-    return keras.layers.ReLU()(keras.layers.Add()([shortcut, branch]))
-
-
-def preactivation_block(x, filters, stride=1, projection=None, *, seed=0):
-    """Add a residual block without an outer ReLU: shortcut(x) + branch(x), normalization and ReLU before convolutions.
-
-    Args and errors are those of `residual_block`; a 1×1 convolution in the shortcut sees the normalized input.
-
-    Source: He et al. 2016, arXiv:1603.05027, figure 1b.
-    """
-    _check_block(x, filters, stride)
-    rng = np.random.default_rng(seed)
-    active = keras.layers.ReLU()(_batch_norm(x))
-    if _projects(x, filters, stride, projection):
-        shortcut = _convolution(active, filters, 1, stride, rng)
-    else:
-        shortcut = _identity(x, filters, stride)
-    branch = keras.layers.ReLU()(_batch_norm(_convolution(active, filters, 3, stride, rng)))
-    return keras.layers.Add()([shortcut, _convolution(branch, filters, 3, 1, rng)])
 
 
 def build_resnet(depth=50, input_shape=(224, 224, 3), classes=1000, width=1.0, seed=0):
@@ -89,21 +41,17 @@ def build_resnet(depth=50, input_shape=(224, 224, 3), classes=1000, width=1.0, s
         width: Factor on all numbers of channels.
         seed: Seed of the initial weights (He's normal start).
 
-    Returns:
-        An uncompiled `keras.Model` from images (batch, height, width, channels) to logits (batch, classes).
-
-    Raises:
-        ValueError: If an argument is out of range.
-
+    Returns: An uncompiled `keras.Model` from images (batch, height, width, channels) to logits (batch, classes).
+    Raises: ValueError: If an argument is out of range.
     Source: He et al. 2016, arXiv:1512.03385, table 1, with projections as in option B.
     """
     if depth not in BLOCKS:
         raise ValueError(f"depth: expected one of {', '.join(map(str, BLOCKS))}, got {depth!r}")
-    filters = _check_network(input_shape, classes, width, 64)
+    input_shape, filters = check_picture(input_shape, 1), scaled(64, width)
     rng = np.random.default_rng(seed)
     inputs = keras.Input(input_shape)
     x = keras.layers.ZeroPadding2D(3)(inputs)
-    x = keras.layers.ReLU()(_batch_norm(_convolution(x, filters, 7, 2, rng, padding="valid")))
+    x = keras.layers.ReLU()(batch_norm(he_convolution(x, filters, 7, 2, rng, padding="valid")))
     x = keras.layers.MaxPooling2D(3, strides=2)(keras.layers.ZeroPadding2D(1)(x))
     for stage, blocks in enumerate(BLOCKS[depth]):
         for block in range(blocks):
@@ -125,27 +73,21 @@ def build_cifar_resnet(n, residual=True, input_shape=(28, 28, 1), classes=10, wi
             plain network has the same parameters.
         seed: Seed of the initial weights (He's normal start). With `projection=False` they do not depend on `residual`.
 
-    Returns:
-        An uncompiled `keras.Model` from images (batch, height, width, channels) to logits (batch, classes).
-
-    Raises:
-        ValueError: If an argument is out of range.
-
+    Returns: An uncompiled `keras.Model` from images (batch, height, width, channels) to logits (batch, classes).
+    Raises: ValueError: If an argument is out of range.
     Source: He et al. 2016, arXiv:1512.03385, section 4.2.
     """
-    if not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"n: expected a positive integer, got {n!r}")
-    filters = _check_network(input_shape, classes, width, 16)
+    n, input_shape, filters = whole("n", n), check_picture(input_shape, 1), scaled(16, width)
     rng = np.random.default_rng(seed)
     inputs = keras.Input(input_shape)
-    x = keras.layers.ReLU()(_batch_norm(_convolution(inputs, filters, 3, 1, rng)))
+    x = keras.layers.ReLU()(batch_norm(he_convolution(inputs, filters, 3, 1, rng)))
     for stage in range(3):
         for block in range(n):
             stride = 2 if stage and not block else 1
             if residual:
                 x = residual_block(x, filters * 2**stage, stride, projection, seed=rng)
             else:
-                x = keras.layers.ReLU()(_two_convolutions(x, filters * 2**stage, stride, rng))
+                x = keras.layers.ReLU()(plain_branch(x, filters * 2**stage, stride, rng))
     return keras.Model(inputs, _head(x, classes, rng), name=f"{'residual' if residual else 'plain'}{6 * n + 2}")
 
 
@@ -159,10 +101,7 @@ def insert_identities(shallow, deep):
     Args:
         shallow: The network to copy.
         deep: The network whose weights are replaced.
-
-    Raises:
-        ValueError: If a network has shortcuts, or the sizes do not fit.
-
+    Raises: ValueError: If a network has shortcuts, or the sizes do not fit.
     Source: He et al. 2016, arXiv:1512.03385, section 1: the "solution by construction".
     """
     kinds = (keras.layers.Conv2D, keras.layers.BatchNormalization)
@@ -188,56 +127,23 @@ def insert_identities(shallow, deep):
     deep.layers[-1].set_weights(shallow.layers[-1].get_weights())
 
 
-def _convolution(x, filters, size, stride, rng, padding="same"):
-    start = keras.initializers.HeNormal(seed=int(rng.integers(2**31)))
-    return keras.layers.Conv2D(filters, size, strides=stride, padding=padding, kernel_initializer=start)(x)
-
-
-def _batch_norm(x):
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=EPSILON)(x)
-
-
-def _two_convolutions(x, filters, stride, rng):
-    x = keras.layers.ReLU()(_batch_norm(_convolution(x, filters, 3, stride, rng)))
-    return _batch_norm(_convolution(x, filters, 3, 1, rng))
-
-
-def _projects(x, outputs, stride, projection):
-    return (stride > 1 or outputs != x.shape[-1]) if projection is None else projection
-
-
-def _identity(x, outputs, stride):
-    """The input without weights: every `stride`-th pixel, and zeros for new channels."""
-    new = outputs - x.shape[-1]
-    if new < 0:
-        raise ValueError(f"projection: expected True or None for {x.shape[-1]} channels to {outputs}, got False")
-    x = x[:, ::stride, ::stride] if stride > 1 else x
-    return keras.ops.pad(x, [(0, 0), (0, 0), (0, 0), (0, new)]) if new else x
-
-
 def _head(x, classes, rng):
     x = keras.layers.GlobalAveragePooling2D()(x)
     start = keras.initializers.GlorotUniform(seed=int(rng.integers(2**31)))
-    return keras.layers.Dense(classes, kernel_initializer=start)(x)
+    return keras.layers.Dense(whole("classes", classes), kernel_initializer=start)(x)
 
 
-def _check_block(x, filters, stride):
-    if len(x.shape) != 4:
-        raise ValueError(f"x: expected (batch, height, width, channels), got shape {tuple(x.shape)}")
-    for name, value in (("filters", filters), ("stride", stride)):
-        if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name}: expected a positive integer, got {value!r}")
-
-
-def _check_network(input_shape, classes, width, filters):
-    """Check a network's sizes; returns the filters of its first stage."""
-    if len(input_shape) != 3 or not all(isinstance(size, (int, np.integer)) and size > 0 for size in input_shape):
-        raise ValueError(f"input_shape: expected three positive integers, got {input_shape!r}")
-    if not isinstance(classes, (int, np.integer)) or classes < 1:
-        raise ValueError(f"classes: expected a positive integer, got {classes!r}")
-    if not 0 < width < float("inf"):
-        raise ValueError(f"width: expected a positive number, got {width!r}")
-    return max(1, round(filters * width))
+def example():
+    """A thin residual network and its plain twin: as many weights, and Keras's optimizer with momentum."""
+    x = np.random.default_rng(0).normal(size=(8, 28, 28, 1)).astype(np.float32)
+    for residual in (True, False):
+        model = build_cifar_resnet(1, residual, input_shape=(28, 28, 1), classes=10, width=0.5)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(learning_rate=0.1, momentum=0.9), loss)
+        print(f"{model.name}: {model.count_params():,} weights, logits {model(x).shape}")
+    shallow, deep = (build_cifar_resnet(n, False, width=0.25) for n in (1, 2))
+    insert_identities(shallow, deep)
+    print("14 plain layers that do what 8 do, largest difference:", float(np.abs(deep(x) - shallow(x)).max()))
 
 
 def lesson(
@@ -270,7 +176,6 @@ def lesson(
     rng = np.random.default_rng(seed)
     _against_keras(report, rng, seed)
     _published_counts(report, largest_count)
-    _zero_branch(report, rng)
 
     (x, y), (x_test, y_test) = data.fashion_mnist()
     names = {(kind, n): f"{kind}, {6 * n + 2} layers" for kind in ("plain", "residual") for n in (1, blocks)}
@@ -284,19 +189,31 @@ def lesson(
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.SGD(learning_rate, momentum=0.9), loss, metrics=["accuracy"])
         model.optimizer.build(model.trainable_variables)
+        form = "loop" if epochs * images >= 128 * 100 else "step"  # a loop takes longer to compile, and less to run
         fitted = training.fit(
-            model, pictures, y[chosen], batch_size=128, epochs=epochs, seed=number, form="loop", track=report.track
+            model, pictures, y[chosen], batch_size=128, epochs=epochs, seed=number, form=form, track=report.track
         )
         losses[names[kind, n]].append(fitted.history["loss"])
         tests[names[kind, n]].append(100 * np.mean(training.predict(model, test).argmax(axis=1) == y_test[:images]))
         if (number, kind, n) == (seed, "plain", 1):
             _construction(report, model, blocks, width, test[:100])
 
+    _results(report, names, losses, tests, blocks, f"after {epochs} epochs on {images} pictures; seeds: {seeds}")
+    report.note(
+        f"Thin networks as in section 4.2, with {width:g} of the channels, Fashion-MNIST at {test.shape[1]} by "
+        f"{test.shape[2]} pixels, no augmentation. As in the paper: option A shortcuts, momentum 0.9, batches of 128, "
+        "batch normalization. Not as there: one learning rate throughout, no weight decay, biases in convolutions. The "
+        "training loss is the epoch's running mean. The 1202 layers are quoted, not trained here."
+    )
+    _figure(report, names, losses)
+
+
+def _results(report, names, losses, tests, blocks, title):
     rows, final = [], {key: np.array([run[-1] for run in losses[name]]) for key, name in names.items()}
     for key, name in names.items():
         rows.append([name, *map(float, (*plots.mean_and_error(final[key]), *plots.mean_and_error(tests[name])))])
     columns = ("network", "training loss", "standard error", "test accuracy, %", "standard error, %")
-    report.table(f"after {epochs} epochs on {images} pictures; seeds: {seeds}", columns, rows)
+    report.table(title, columns, rows)
     plain, residual = (final[kind, blocks] - final[kind, 1] for kind in ("plain", "residual"))
     deeper = f"training loss of the last epoch, {6 * blocks + 2} layers minus 8, every seed"
     report.at_least(f"plain: {deeper}", plain, 0.1, trained=True)
@@ -310,12 +227,10 @@ def lesson(
         f"differs by {plain.mean():+.2f} in training loss; He et al. (section 4.2) report a test error of 7.93 % with "
         "1202 layers against 6.43 % with 110 on CIFAR-10",
     )
-    report.note(
-        f"Thin networks as in section 4.2, with {width:g} of the channels, Fashion-MNIST at {test.shape[1]} by "
-        f"{test.shape[2]} pixels, no augmentation. As in the paper: option A shortcuts, momentum 0.9, batches of 128, "
-        "batch normalization. Not as there: one learning rate throughout, no weight decay, biases in convolutions. The "
-        "training loss is the epoch's running mean. The 1202 layers are quoted, not trained here."
-    )
+
+
+def _figure(report, names, losses):
+    epochs = np.shape(next(iter(losses.values())))[1]
     figure, axes = plots.subplots(1, 2, figsize=(10, 4.4), sharey=True)
     for ax, kind in zip(axes, ("plain", "residual"), strict=True):
         series = {name.split(", ")[1]: losses[name] for key, name in names.items() if key[0] == kind}
@@ -367,21 +282,6 @@ def _published_counts(report, largest):
     )
     got = [round(count / 1e6, 2 if millions < 1 else 1) for _, count, millions in rows]
     report.check("millions of parameters, rounded as in table 6", got, [row[2] for row in rows])
-
-
-def _zero_branch(report, rng):
-    x = tf.constant(rng.normal(size=(2, 5, 5, 3)), tf.float32)
-    inputs = keras.Input((5, 5, 3))
-    outer, inner = (keras.Model(inputs, block(inputs, 3)) for block in (residual_block, preactivation_block))
-    for block in (outer, inner):
-        block.set_weights([np.zeros_like(w) for w in block.get_weights()])
-    exact = {"rtol": 0.0, "atol": 0.0}
-    report.check("zero branch, outer ReLU: the identity for x ≥ 0", outer(tf.abs(x)), tf.abs(x), **exact)
-    report.check("zero branch, outer ReLU: negative numbers are lost", outer(x), tf.nn.relu(x), **exact)
-    report.check("zero branch, pre-activation: the identity for all x", inner(x), x, **exact)
-    split = tf.concat([tf.eye(3), -tf.eye(3)], axis=1)  # (channels, 2 · channels)
-    pair = tf.nn.relu(x @ split) @ tf.transpose(split)
-    report.check("a plain ReLU pair: relu(x) - relu(-x) is x", pair, x, **exact)
 
 
 def _construction(report, shallow, blocks, width, x):

@@ -15,7 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots, training
-from kerasnotes.chapter07.alexnet import check_count, check_picture, layer_seeds, multiply_adds, random_pictures, scaled
+from kerasnotes.chapter07.alexnet import multiply_adds, random_pictures
+from kerasnotes.chapter07.lenet import check_picture, scaled
+from kerasnotes.parts import layer_seeds, share, whole
 
 SMOKE = {"image_size": 32, "images": 64, "test_images": 64, "epochs": 1, "seeds": 1}
 FULL = {"images": 60000, "epochs": 5, "seeds": 5}
@@ -35,18 +37,14 @@ def vgg_block(x, convolutions, filters, kernel_size=3, seed=0):
         kernel_size: Height and width of the kernels.
         seed: Seed of the initial weights, an integer or a tuple of integers.
 
-    Returns:
-        Tensor (batch, height // 2, width // 2, filters).
-
-    Raises:
-        ValueError: If a number is not a positive integer, or the pictures are too small.
-
+    Returns: Tensor (batch, height // 2, width // 2, filters).
+    Raises: ValueError: If a number is not a positive integer, or the pictures are too small.
     Source: Simonyan, Zisserman 2015, arXiv:1409.1556, section 2.1.
     """
-    filters, kernel_size = check_count("filters", filters), check_count("kernel_size", kernel_size)
+    filters, kernel_size = whole("filters", filters), whole("kernel_size", kernel_size)
     if len(x.shape) != 4 or min(x.shape[1:3]) < 2:
         raise ValueError(f"x: expected (batch, height, width, channels) of 2 x 2 pixels or more, got {tuple(x.shape)}")
-    for _, layer_seed in zip(range(check_count("convolutions", convolutions)), layer_seeds(seed)):  # noqa: B905
+    for _, layer_seed in zip(range(whole("convolutions", convolutions)), layer_seeds(seed)):  # noqa: B905
         start = keras.initializers.HeUniform(layer_seed)
         x = keras.layers.Conv2D(filters, kernel_size, padding="same", activation="relu", kernel_initializer=start)(x)
     return keras.layers.MaxPooling2D(2)(x)
@@ -75,20 +73,15 @@ def build_vgg16(
         dropout: Share of their answers that is set to zero in training, in [0, 1).
         seed: Seed of the initial weights and of dropout.
 
-    Returns:
-        An uncompiled `keras.Model` that outputs logits (batch, classes).
-
-    Raises:
-        ValueError: If an argument is out of range or a picture too small.
-
+    Returns: An uncompiled `keras.Model` that outputs logits (batch, classes).
+    Raises: ValueError: If an argument is out of range or a picture too small.
     Source: Simonyan, Zisserman 2015, arXiv:1409.1556, table 1, column D.
     """
     if not (isinstance(depth, (tuple, list)) and 1 <= len(depth) <= len(FILTERS)):
         raise ValueError(f"depth: expected one to {len(FILTERS)} numbers of convolutions, got {depth!r}")
-    shape, classes = check_picture(input_shape, 2 ** len(depth)), check_count("classes", classes)
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout: expected a number in [0, 1), got {dropout!r}")
-    units = scaled(check_count("dense_units", dense_units), width)
+    shape, classes = check_picture(input_shape, 2 ** len(depth)), whole("classes", classes)
+    share("dropout", dropout, high=False)
+    units = scaled(whole("dense_units", dense_units), width)
     seeds = layer_seeds(seed)
     inputs = x = keras.Input(shape)
     for convolutions, filters in zip(depth, FILTERS, strict=False):
@@ -108,11 +101,8 @@ def compose_kernels(first, second):
         first: Kernel (height, width, channels, middle).
         second: Kernel (height, width, middle, filters); the sizes may differ.
 
-    Returns:
-        Array (height + height - 1, width + width - 1, channels, filters).
-
-    Raises:
-        ValueError: If the second kernel does not take as many channels as the first one gives.
+    Returns: Array (height + height - 1, width + width - 1, channels, filters).
+    Raises: ValueError: If the second kernel does not take as many channels as the first one gives.
     """
     first, second = np.asarray(first), np.asarray(second)
     if first.ndim != 4 or second.ndim != 4 or first.shape[3] != second.shape[2]:
@@ -123,6 +113,23 @@ def compose_kernels(first, second):
         for column in range(columns):
             result[row : row + height, column : column + width] += first @ second[row, column]
     return result
+
+
+def example():
+    """Two convolutions of 3 × 3 by Keras's layers, as a block of VGG, and as one kernel of 5 × 5."""
+    x = tf.constant(np.random.default_rng(0).normal(size=(1, 8, 8, 3)), tf.float32)
+    layers = keras.layers
+    by_hand = keras.Sequential([
+        layers.Conv2D(4, 3, padding="same", activation="relu"), layers.Conv2D(4, 3, padding="same", activation="relu"),
+        layers.MaxPooling2D(2),
+    ])  # fmt: skip
+    print("by hand:", by_hand(x).shape, "and vgg_block:", vgg_block(x, convolutions=2, filters=4).shape)
+    first, second = (layer.kernel for layer in by_hand.layers[:2])
+    twice = tf.nn.conv2d(tf.nn.conv2d(x, first, 1, "VALID"), second, 1, "VALID")
+    once = tf.nn.conv2d(x, compose_kernels(first, second), 1, "VALID")
+    print(
+        "without ReLU between them, one kernel does it: largest difference", float(tf.reduce_max(tf.abs(once - twice)))
+    )
 
 
 def lesson(
@@ -166,23 +173,43 @@ def lesson(
         random_pictures(*part, count, rng)
         for part, count in zip(data.fashion_mnist(), (images, test_images), strict=True)
     )
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     accuracies, rows = {}, []
     for name, options in kinds.items():
-        model, restart, accuracies[name] = None, None, []
-        for number in range(seeds):
-            start = build_vgg16(
-                (28, 28, 1), 10, width, dense_units=1024, dropout=dropout, **options, seed=(seed, 3, number)
-            )
-            if model is None:
-                model = start
-                falling = keras.optimizers.schedules.CosineDecay(learning_rate, -(-images // batch_size) * epochs)
-                model.compile(keras.optimizers.Adam(falling), loss, metrics=["accuracy"])
-                restart = training.restarter(model)
-            restart(start.get_weights())
-            training.fit(model, x, y, epochs=epochs, batch_size=batch_size, seed=seed + number, track=report.track)
-            accuracies[name].append(training.evaluate(model, *test)["accuracy"])
+        options |= {"width": width, "dense_units": 1024, "dropout": dropout}
+        starts = (build_vgg16((28, 28, 1), 10, **options, seed=(seed, 3, number)) for number in range(seeds))
+        settings = {"epochs": epochs, "batch_size": batch_size, "track": report.track}
+        model, accuracies[name] = _train(starts, x, y, test, learning_rate, seed, settings)
         rows.append([name, model.count_params(), multiply_adds(model), *plots.mean_and_error(accuracies[name])])
+    _results(report, rows, accuracies, images, width)
+    figure, (left, right) = plots.subplots(1, 2, figsize=(10.5, 4.2))
+    _draw(left, right, shares, accuracies)
+    report.figure(
+        "Where VGG-16 keeps its weights and does its work",
+        figure,
+        alt="Left: bars of parameters and multiply-adds for five blocks and the dense part of VGG-16; the dense part "
+        "has most parameters, the blocks do nearly all multiply-adds. Right: test accuracies of the small siblings.",
+    )
+
+
+def _train(starts, x, y, test, learning_rate, seed, settings):
+    """Train the first of several equal networks from the weights of each. Returns it and the test accuracies."""
+    model, accuracies = None, []
+    for number, start in enumerate(starts):
+        if model is None:  # compiled once
+            model = start
+            steps = settings["epochs"] * -(-len(x) // settings["batch_size"])
+            falling = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            model.compile(keras.optimizers.Adam(falling), loss, metrics=["accuracy"])
+            restart = training.restarter(model)
+        restart(start.get_weights())
+        training.fit(model, x, y, seed=seed + number, **settings)
+        accuracies.append(training.evaluate(model, *test)["accuracy"])
+    return model, accuracies
+
+
+def _results(report, rows, accuracies, images, width):
+    seeds = len(accuracies["two of 3 x 3"])
     channels = ", ".join(str(scaled(filters, width)) for filters in FILTERS[:3])
     report.table(
         f"Fashion-MNIST: {images:,} pictures, {seeds} networks of each kind, {channels} channels in the blocks",
@@ -200,14 +227,6 @@ def lesson(
         """The small siblings have three blocks instead of five, an eighth of the channels and dropout of 0.2 instead of
         0.5 by default. The paper compares pairs of 3 x 3 with single 5 x 5 layers on ImageNet (section 4.1: top-1 error
         7 % higher with 5 x 5). Weights start as He et al. 2015 propose, not from a smaller trained network."""
-    )
-    figure, (left, right) = plots.subplots(1, 2, figsize=(10.5, 4.2))
-    _draw(left, right, shares, accuracies)
-    report.figure(
-        "Where VGG-16 keeps its weights and does its work",
-        figure,
-        alt="Left: bars of parameters and multiply-adds for five blocks and the dense part of VGG-16; the dense part "
-        "has most parameters, the blocks do nearly all multiply-adds. Right: test accuracies of the small siblings.",
     )
 
 
