@@ -58,18 +58,21 @@ def q_learning(env, episodes, learning_rate, discount, epsilon, seed, max_steps=
     rate, numbers = rate_of(learning_rate), numbers_of((seed, 1))
     for episode in range(episodes):
         s, _ = env.reset(seed=None if episode else int(seed))
-        total, over, steps = 0.0, False, 0
-        a = choose_action(q[s], epsilon, next(numbers), next(numbers))
-        while not over and steps < max_steps:
+        a, total = choose_action(q[s], epsilon, next(numbers), next(numbers)), 0.0
+        for _ in range(max_steps):
             # act: the reward and the next state
-            s2, r, terminated, truncated, _ = env.step(a)
+            s2, reward, terminated, truncated, _ = env.step(a)
+            r = float(reward)
             # learn: correct the value by the best next one, or by nothing where the episode terminated
-            target = float(r) if terminated else float(r) + discount * max(q[s2])
+            target = r if terminated else r + discount * max(q[s2])
             visits[s][a] += 1
             q[s][a] += rate(visits[s][a]) * (target - q[s][a])
             # choose: only now, by the values that have just been learnt
-            s, a = s2, choose_action(q[s2], epsilon, next(numbers), next(numbers))
-            total, over, steps = total + float(r), terminated or truncated, steps + 1
+            a = choose_action(q[s2], epsilon, next(numbers), next(numbers))
+            # go on from there
+            s, total = s2, total + r
+            if terminated or truncated:
+                break
         if not math.isfinite(total):
             raise ValueError(f"env: expected finite rewards, got an episode with the sum {total}")
         table.returns[episode] = total

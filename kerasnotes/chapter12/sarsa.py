@@ -98,15 +98,16 @@ def sarsa(env, episodes, learning_rate, discount, epsilon, seed, max_steps=10_00
         a, total = choose_action(q[s], epsilon, next(numbers), next(numbers)), 0.0
         for _ in range(max_steps):
             # act: the reward and the next state
-            s2, r, terminated, truncated, _ = env.step(a)
+            s2, reward, terminated, truncated, _ = env.step(a)
+            r = float(reward)
             # choose: the next action, by the policy that is played
             a2 = choose_action(q[s2], epsilon, next(numbers), next(numbers))
             # learn: correct the value by the next one, or by nothing where the episode terminated
-            target = float(r) if terminated else float(r) + discount * q[s2][a2]
+            target = r if terminated else r + discount * q[s2][a2]
             visits[s][a] += 1
             q[s][a] += rate(visits[s][a]) * (target - q[s][a])
             # go on from there
-            s, a, total = s2, a2, total + float(r)
+            s, a, total = s2, a2, total + r
             if terminated or truncated:
                 break
         if not math.isfinite(total):
@@ -285,7 +286,8 @@ def _one_and_many(report, seed):
         rows.append([name, "arrays, side by side", 500, (time.perf_counter() - begun) / wide.visits.sum() * 1e6])
     columns = ["environment", "form", "runs", "µs a step", "steps a second"]
     report.table("time for a step", columns, [[*row, 1e6 / row[-1]] for row in rows])
+    gymnasiums, lists, arrays = np.reshape([row[-1] for row in rows], (2, 3)).T
     report.note(
-        "Against gymnasium a batch is far ahead; against plain lists over the same table it is not, and both read the "
-        "same numbers from the same seeds. A batch pays where hundreds of seeds are wanted, not for speed a step."
+        f"A batch of 500 is {min(gymnasiums / arrays):.0f} times as fast a step as one run in gymnasium, but only "
+        f"{min(lists / arrays):.1f} times as fast as one run on plain lists of the same table, in this run."
     )

@@ -11,6 +11,7 @@ Source: https://gymnasium.farama.org/api/vector (restart at the next step); Keme
 Chains", section 3.2 (expected visits)
 """
 
+import itertools
 import time
 
 import gymnasium
@@ -29,8 +30,7 @@ DRAWN_AT_ONCE = 512  # moves for which random numbers are drawn in one call
 def numbers_of(seed):
     """The numbers of `default_rng(seed).random()` one after another, drawn in blocks for speed."""
     rng = np.random.default_rng(seed)
-    while True:
-        yield from rng.random(DRAWN_AT_ONCE).tolist()
+    return itertools.chain.from_iterable(rng.random(DRAWN_AT_ONCE).tolist() for _ in itertools.count())
 
 
 def _cumulative_start(start, states):
