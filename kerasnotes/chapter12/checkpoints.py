@@ -22,7 +22,7 @@ from kerasnotes.chapter12.vector_environments import make_environments, play_epi
 from kerasnotes.parts import layer_seeds
 
 SMOKE = {"networks": 4, "trials": (1, 2), "fresh": 8}
-SECONDS = 8
+SECONDS = 3
 
 
 def numpy_forward(network):

@@ -25,7 +25,7 @@ from kerasnotes.chapter12.bandits import (
 from kerasnotes.parts import whole
 
 SMOKE = {"bandits": 60, "steps": 120, "regret_steps": 2000, "regret_seeds": 3}
-SECONDS = 9
+SECONDS = 12
 
 ARMS = (0.9, 0.8, 0.8, 0.7, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)  # success probabilities of the fixed bandit
 

@@ -19,7 +19,7 @@ from kerasnotes.chapter12.sarsa import empty_table
 from kerasnotes.parts import whole
 
 SMOKE = {"tries": 40, "seeds": 3}
-SECONDS = 8
+SECONDS = 10
 
 
 def never_exploring(env, episodes, learning_rate, discount, seed):

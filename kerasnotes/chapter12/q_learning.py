@@ -25,7 +25,7 @@ from kerasnotes.chapter12.sarsa import QTable, batched_sarsa, empty_table, greed
 from kerasnotes.chapter12.table_walks import TableEnvironment, TableWalks, numbers_of
 
 SMOKE = {"seeds": 3, "episodes": 20, "ice_seeds": 2, "ice_episodes": 160}
-SECONDS = 20
+SECONDS = 22
 
 
 def q_learning_update(q, s, a, r, s2, terminated, learning_rate, discount):

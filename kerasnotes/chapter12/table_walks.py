@@ -22,7 +22,7 @@ from kerasnotes.chapter12.numbered_states import check_settings
 from kerasnotes.chapter12.policy_evaluation import transition_arrays
 
 SMOKE = {"runs": 100, "episodes": 5, "widths": (1, 8)}
-SECONDS = 5
+SECONDS = 3
 
 DRAWN_AT_ONCE = 512  # moves for which random numbers are drawn in one call
 
@@ -75,8 +75,7 @@ class TableEnvironment:
 
     def step(self, action):
         """Take an action. Returns `(state, reward, terminated, truncated, info)`."""
-        outcomes, number = self._outcomes[self._state][action], next(self._numbers)
-        k = 0
+        outcomes, number, k = self._outcomes[self._state][action], next(self._numbers), 0
         while number >= outcomes[k][0]:
             k += 1
         _, self._state, reward, terminated = outcomes[k]
@@ -165,14 +164,15 @@ class TableWalks:
 
     def learn(self, s, a, target):
         """Move the values of pairs (runs,) towards their targets by the learning rate, where a step was taken."""
-        self._visits[a, s] += self._moved
-        rate = self._rate(np.maximum(self._visits[a, s], 1)) if callable(self._rate) else self._rate
-        before = self.q[a, s]
-        self.q[a, s] = before + rate * self._moved * (target - before)
+        at, q, visits = a * self.q.shape[1] + s, self.q.reshape(-1), self._visits.reshape(-1)  # views of both tables
+        visits[at] += self._moved
+        rate = self._rate(np.maximum(visits[at], 1)) if callable(self._rate) else self._rate
+        before = q[at]
+        q[at] = before + rate * self._moved * (target - before)
 
     def results(self):
         """`(values, returns, visits)`: (runs, states, actions), (runs, episodes), (runs, states, actions)."""
-        shape = (len(self.q), len(self._row), self._states)
+        shape = len(self.q), len(self._row), self._states
         values, visits = (part.reshape(shape).transpose(1, 2, 0).copy() for part in (self.q, self._visits))
         return values, self._returns, visits
 
