@@ -47,7 +47,7 @@ def test_draws_are_whole_transitions_uniform_and_repeatable():
 @pytest.mark.parametrize("size", [1, 4, 16])
 def test_independent_draws_are_worth_their_number_and_copies_are_worth_one(size):
     rng = np.random.default_rng(0)
-    steps = rng.normal(size=50_000)
+    steps = 3 + rng.normal(size=50_000)
     drawn = rng.choice(steps, size=(4000, size))
     assert effective_size(drawn, steps) == pytest.approx(size, rel=0.12)
     assert effective_size(np.repeat(drawn[:, :1], size, axis=1), steps) == pytest.approx(1, rel=0.12)
