@@ -190,3 +190,28 @@ def heatmap(matrix, *, xlabel, ylabel, label, title=None, ax=None, **arguments):
     if title:
         ax.set_title(title)
     return figure
+
+
+def window_means(runs, points):
+    """Means over windows of equal length, to draw what would otherwise be a band of noise.
+
+    Args:
+        runs: Array (runs, steps).
+        points: About how many windows to make of the steps.
+
+    Returns:
+        `(middles, means, window)`: positions (n,) and means (runs, n), and the steps in a window. A rest is left out.
+    """
+    window = max(1, runs.shape[1] // points)
+    whole = runs[:, : runs.shape[1] // window * window]
+    means = whole.reshape(len(runs), -1, window).mean(axis=2)
+    return window * (np.arange(means.shape[1]) + 0.5), means, window
+
+
+def cliff(ax):
+    """Prepare axes for the 4 by 12 squares of gymnasium's CliffWalking, with the cliff between start and goal."""
+    ax.fill_between((0.5, 10.5), 2.5, 3.5, color="0.35", linewidth=0)
+    ax.text(5.5, 3, "cliff: −100, back to the start", color="white", ha="center", va="center")
+    ax.set(xlim=(-0.5, 11.5), ylim=(3.5, -0.5), aspect="equal", yticks=[])
+    ax.set_xticks([0, 11], ["start", "goal"])
+    ax.grid(False)

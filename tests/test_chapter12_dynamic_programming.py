@@ -1,4 +1,4 @@
-"""Values against linear equations, a linear program, fractions and gymnasium; ties and loops at discount 1."""
+"""Optimal values against a linear program, fractions and gymnasium; ties and loops at discount 1."""
 
 from fractions import Fraction
 
@@ -7,21 +7,23 @@ import numpy as np
 import pytest
 from scipy import optimize
 
+from kerasnotes.chapter12 import dynamic_programming
 from kerasnotes.chapter12.dynamic_programming import (
     action_values,
     greedy_policy,
     is_proper,
     policy_evaluation,
     policy_iteration,
-    policy_probabilities,
     simulate,
-    transition_arrays,
     value_iteration,
 )
 
 STAY = {0: {0: [(1.0, 0, 0.0, False)], 1: [(1.0, 0, 1.0, True)]}}  # stay for nothing, or end with 1
+
 PAY = {0: {0: [(1.0, 0, -1.0, False)], 1: [(1.0, 0, -5.0, True)]}}  # staying costs
+
 EARN = {0: {0: [(1.0, 0, 1.0, False)], 1: [(1.0, 0, 0.0, True)]}}  # staying pays
+
 NO_END = {0: {0: [(1.0, 1, 0.0, False)]}, 1: {0: [(1.0, 0, 0.0, False)]}}
 
 
@@ -67,25 +69,6 @@ def linear_program(table, discount):
             rows.append(row)
             bounds.append(-sum(p * r for p, _, r, _ in outcomes))
     return optimize.linprog(np.ones(len(table)), rows, bounds, bounds=(None, None)).x
-
-
-def test_the_arrays_of_a_table():
-    table = {
-        0: {0: [(0.25, 1, 4.0, False), (0.25, 1, 0.0, False), (0.5, 0, 2.0, True)]},
-        1: {0: [(1.0, 0, -1.0, False)]},
-    }
-    p, r = transition_arrays(table)
-    assert p.tolist() == [[[0.0, 0.5]], [[1.0, 0.0]]]
-    assert r.tolist() == [[2.0], [-1.0]]
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("discount", [0.0, 0.7, 0.95])
-def test_evaluation_solves_bellmans_equation(seed, discount):
-    table = random_table(seed)
-    policy = np.random.default_rng(seed + 10).dirichlet([1, 1, 1], size=6)
-    values = policy_evaluation(table, policy, discount)
-    np.testing.assert_allclose(values, expected_outcomes(table, policy, values, discount), atol=1e-8)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -175,12 +158,6 @@ def test_loops_that_cost_are_left():
     assert policy_evaluation(PAY, [0], 0.5) == pytest.approx([-2.0])
 
 
-def test_a_rewarded_way_into_a_silent_loop_has_a_value():
-    table = {0: {0: [(1.0, 1, 3.0, False)]}, 1: {0: [(1.0, 1, 0.0, False)]}}
-    assert policy_evaluation(table, [0, 0], 1.0).tolist() == [3.0, 0.0]
-    assert not is_proper(table, [0, 0])
-
-
 def test_the_cliff():
     table = gymnasium.make("CliffWalking-v1").unwrapped.P
     values, policy = policy_iteration(table, 1.0)
@@ -196,87 +173,16 @@ def test_greedy_takes_the_best_action():
     assert greedy_policy(table, values, 0.9).tolist() == np.argmax(q, axis=0).tolist()
 
 
-def test_policies_as_probabilities():
-    assert policy_probabilities([1, 0], 2, 3).tolist() == [[0, 1, 0], [1, 0, 0]]
-    rows = [[0.5, 0.5], [0.0, 1.0]]
-    assert policy_probabilities(rows, 2, 2).tolist() == rows
-
-
-def test_simulated_episodes_follow_the_table():
-    table = random_table(5)
-    policy = np.random.default_rng(1).dirichlet([1, 1, 1], size=6)
-    start = np.arange(3000) % 6
-    episodes = simulate(table, policy, start, 3000, 200, 7)
-    pairs, outcomes = np.zeros((6, 3)), {}
-    for begin, episode in zip(start, episodes, strict=True):
-        assert episode.observations[0] == begin
-        assert len(episode.observations) == len(episode.actions) + 1 == len(episode) + 1
-        assert episode.terminated != episode.truncated
-        assert episode.terminated or len(episode) == 200
-        for s, a, r, t in zip(episode.observations, episode.actions, episode.rewards, episode.observations[1:]):  # noqa: B905
-            pairs[s, a] += 1
-            outcomes[s, a, t, r] = outcomes.get((s, a, t, r), 0) + 1
-    visits = pairs.sum(axis=1, keepdims=True)
-    assert np.all(np.abs(pairs / visits - policy) < 5 * np.sqrt(policy * (1 - policy) / visits) + 1e-3)
-    for s in range(6):
-        for a in range(3):
-            assert sum(outcomes.get((s, a, t, r), 0) for _, t, r, _ in table[s][a]) == pairs[s, a]
-            for p, t, r, _ in table[s][a]:
-                share = outcomes.get((s, a, t, r), 0) / pairs[s, a]
-                assert abs(share - p) < 5 * np.sqrt(p * (1 - p) / pairs[s, a]) + 1e-3
-    totals = np.array([e.rewards @ 0.9 ** np.arange(len(e)) for e in episodes])
-    want = policy_evaluation(table, policy, 0.9)
-    for s in range(6):
-        mine = totals[start == s]
-        assert mine.mean() == pytest.approx(want[s], abs=4 * mine.std() / np.sqrt(len(mine)))
-
-
-def test_one_seed_one_simulation_and_cuts():
-    table = lake()
-    policy = value_iteration(table, 0.99)[1]
-    first, again, other = (simulate(table, policy, 0, 20, 10, seed) for seed in (1, 1, 2))
-    assert all(np.array_equal(a.observations, b.observations) for a, b in zip(first, again, strict=True))
-    assert not all(np.array_equal(a.observations, b.observations) for a, b in zip(first, other, strict=True))
-    cut = [episode for episode in first if episode.truncated]
-    assert cut
-    assert all(len(episode) == 10 for episode in cut)
-
-
-def broken(**changes):
-    return {0: {0: changes.get("outcomes", [(1.0, 0, 0.0, True)])}, **changes.get("more", {})}
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: transition_arrays({}), "transitions: expected states counted from 0"),
-        (lambda: transition_arrays({1: {0: []}}), "transitions: expected states counted from 0"),
-        (lambda: transition_arrays(broken(outcomes=[(0.5, 0, 0.0, True)])), "probabilities that add up to 1"),
-        (lambda: transition_arrays(broken(outcomes=[(2.0, 0, 0, True), (-1.0, 0, 0, True)])), "add up to 1"),
-        (lambda: transition_arrays(broken(outcomes=[(1.0, 3, 0.0, True)])), "known states and finite rewards"),
-        (lambda: transition_arrays(broken(outcomes=[(1.0, 0, np.nan, True)])), "known states and finite rewards"),
-        (lambda: transition_arrays(broken(more={1: {}})), "expected 1 actions in every state"),
-        (lambda: policy_probabilities([0, 2], 2, 2), "policy: expected actions"),
-        (lambda: policy_probabilities([0.0, 1.0], 2, 2), "policy: expected actions"),
-        (lambda: policy_probabilities([[0.5, 0.6]], 1, 2), "policy: expected actions"),
-        (lambda: policy_probabilities([[1.5, -0.5]], 1, 2), "policy: expected actions"),
-        (lambda: policy_evaluation(STAY, [0], 1.5), r"discount: expected a number in \[0, 1\]"),
-        (lambda: policy_evaluation(STAY, [0], 0.9, tolerance=0), "tolerance: expected a positive"),
-        (lambda: policy_evaluation(STAY, [0], 0.9, max_sweeps=0), "max_sweeps: expected a whole"),
-        (lambda: policy_evaluation(PAY, [0], 1.0), "policy: expected one that leaves every loop"),
-        (lambda: policy_evaluation(EARN, [0], 0.99, max_sweeps=3), "max_sweeps: expected enough to settle, got 3"),
         (lambda: value_iteration(EARN, 1.0, max_sweeps=50), "max_sweeps: expected enough"),
         (lambda: value_iteration(STAY, np.nan), "discount: expected"),
         (lambda: policy_iteration(NO_END, 1.0), "an end within reach of every state"),
         (lambda: policy_iteration(EARN, 1.0), "loops that do not pay"),
         (lambda: policy_iteration(EARN, 0.9, max_improvements=0), "max_improvements: expected"),
         (lambda: policy_iteration(EARN, 0.9, max_improvements=1), "max_improvements: expected enough"),
-        (lambda: action_values(STAY, [1.0, 2.0], 0.9), "values: expected finite numbers"),
         (lambda: greedy_policy(STAY, [np.nan], 0.9), "values: expected finite numbers"),
-        (lambda: simulate(STAY, [1], 0, 0, 5, 0), "episodes: expected a whole number"),
-        (lambda: simulate(STAY, [1], 0, 5, 0, 0), "max_steps: expected a whole number"),
-        (lambda: simulate(STAY, [1], 1, 5, 5, 0), "start: expected a state from 0 to 0"),
-        (lambda: simulate(STAY, [1], [0, 0], 5, 5, 0), "start: expected a state"),
     ],
 )
 def test_errors(call, message):
@@ -288,3 +194,10 @@ def test_without_ends_a_discount_is_enough():
     values, policy = policy_iteration(NO_END, 0.9)
     assert values.tolist() == [0.0, 0.0]
     assert policy.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "name", ["transition_arrays", "policy_probabilities", "policy_evaluation", "action_values", "simulate"]
+)
+def test_its_foundations_can_be_imported_from_here(name):
+    assert callable(getattr(dynamic_programming, name))

@@ -73,8 +73,8 @@ def test_a_model_from_many_steps_is_the_true_one():
         (({}, [0], 0, 5), "transitions: expected"),
         ((STAY_OR_TAKE, [2], 0, 5), "policy: expected"),
         ((STAY_OR_TAKE, [0], 1, 5), "start: expected a state from 0 to 0, got 1"),
-        ((STAY_OR_TAKE, [0], 0, 0), "max_steps: expected a positive whole number, got 0"),
-        ((STAY_OR_TAKE, [0], 0, 1.5), "max_steps: expected a positive whole number, got 1.5"),
+        ((STAY_OR_TAKE, [0], 0, 0), "max_steps: expected a whole number of at least 1, got 0"),
+        ((STAY_OR_TAKE, [0], 0, 1.5), "max_steps: expected a whole number of at least 1, got 1.5"),
     ],
 )
 def test_errors_of_a_return(arguments, message):

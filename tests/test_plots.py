@@ -100,3 +100,22 @@ def test_numbers_stand_in_their_cells_and_nan_leaves_one_empty():
     ]
     assert [text.get_color() for text in ax.texts] == ["white", "black", "black"]
     plt.close(figure)
+
+
+def test_means_of_windows():
+    runs = np.arange(14.0).reshape(2, 7)
+    middles, means, window = plots.window_means(runs, 3)
+    assert window == 2
+    np.testing.assert_array_equal(middles, [1.0, 3.0, 5.0])
+    np.testing.assert_array_equal(means, [[0.5, 2.5, 4.5], [7.5, 9.5, 11.5]])
+    assert plots.window_means(runs, 100)[2] == 1
+
+
+def test_the_cliff_lies_between_start_and_goal():
+    figure, ax = plots.subplots()
+    plots.cliff(ax)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["start", "goal"]
+    (area,) = ax.collections
+    low, high = area.get_paths()[0].vertices.min(axis=0), area.get_paths()[0].vertices.max(axis=0)
+    assert [*low, *high] == [0.5, 2.5, 10.5, 3.5]  # squares 1 to 10 of the last row
+    plots.plt.close(figure)

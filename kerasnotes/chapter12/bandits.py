@@ -2,13 +2,12 @@
 
 A bandit has arms with unknown mean rewards, and each pull is either used to learn or to earn. What the reader should
 see: on the ten-armed testbed a greedy player gets stuck, an ε-greedy one keeps paying for its ε, and upper confidence
-bounds end above both; their regret stays below a bound that grows like a logarithm, while ε-greedy's grows like a line;
-and the formula for the bound needs every arm tried once, because it divides by the number of pulls.
+bounds end above both; and the formula for the bound needs every arm tried once, because it divides by the number of
+pulls.
 
 Notes: chapter 12, "Multi-armed bandits" (多臂老虎机: 探索与利用).
 Source: Sutton and Barto 2018, sections 2.2 to 2.7 and figures 2.2 and 2.4; Auer, Cesa-Bianchi, Fischer 2002,
-"Finite-time analysis of the multiarmed bandit problem", Machine Learning 47, theorem 1;
-Lai and Robbins 1985 (lower bound).
+"Finite-time analysis of the multiarmed bandit problem", Machine Learning 47, figure 1.
 """
 
 import math
@@ -16,9 +15,10 @@ import math
 import numpy as np
 
 from kerasnotes import plots
+from kerasnotes.parts import share, whole
 
-SMOKE = {"bandits": 60, "steps": 120, "regret_steps": 2000, "regret_seeds": 3}
-SECONDS = 12
+SMOKE = {"bandits": 60, "steps": 120}
+SECONDS = 3
 
 ARMS = (0.9, 0.8, 0.8, 0.7, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)  # success probabilities of the fixed bandit
 
@@ -84,8 +84,7 @@ def epsilon_greedy(values, counts, epsilon, rng):
     Source: Sutton and Barto 2018, section 2.2.
     """
     values, _ = _checked_estimates(values, counts)
-    if not 0 <= epsilon <= 1:
-        raise ValueError(f"epsilon: expected a probability in [0, 1], got {epsilon!r}")
+    share("epsilon", epsilon)
     best = values == values.max(axis=-1, keepdims=True)
     greedy = np.argmax(best * (1.0 - rng.random(values.shape)), axis=-1)
     explores = rng.random(greedy.shape) < epsilon
@@ -121,6 +120,15 @@ def upper_confidence_bound(values, counts, step, alpha):
     return np.argmax(np.where(counts > 0, values + bonus, np.inf), axis=-1)
 
 
+def _checked_estimates(values, counts):
+    values, counts = np.asarray(values, dtype=np.float64), np.asarray(counts)
+    if values.ndim == 0 or values.size == 0 or np.isnan(values).any():
+        raise ValueError(f"values: expected numbers (..., arms), got {values!r}")
+    if counts.shape != values.shape or not np.all(counts >= 0):
+        raise ValueError(f"counts: expected numbers from 0 on of shape {values.shape}, got {counts!r}")
+    return values, counts
+
+
 def run_testbed(policy, bandits=2000, steps=1000, seed=0, arms=10):
     """Play many bandits side by side, whose means come from N(0, 1) and whose rewards from N(mean, 1).
 
@@ -142,17 +150,19 @@ def run_testbed(policy, bandits=2000, steps=1000, seed=0, arms=10):
 
     Source: Sutton and Barto 2018, section 2.3.
     """
-    for name, size in (("bandits", bandits), ("steps", steps), ("arms", arms)):
-        if not (isinstance(size, (int, np.integer)) and size >= 1):
-            raise ValueError(f"{name}: expected a whole number from 1 on, got {size!r}")
+    whole("bandits", bandits)
+    whole("steps", steps)
+    whole("arms", arms)
     means = np.random.default_rng((seed, 0)).standard_normal((bandits, arms))
     machine, rng, rows = Bandit(means, (seed, 1)), np.random.default_rng((seed, 2)), np.arange(bandits)
     values, counts = np.zeros((bandits, arms)), np.zeros((bandits, arms), dtype=np.int64)
     rewards, best = np.empty((bandits, steps)), np.empty((bandits, steps), dtype=bool)
     for step in range(steps):
+        # act: one arm of each bandit
         arm = policy(values, counts, step + 1, rng)
         rewards[:, step] = reward = machine.pull(arm)
         best[:, step] = arm == means.argmax(axis=1)
+        # learn: the mean of the arm's rewards so far
         counts[rows, arm] += 1
         values[rows, arm] += (reward - values[rows, arm]) / counts[rows, arm]
     return rewards, best
@@ -182,25 +192,28 @@ def regret_bound(gaps, steps):
     return 8 * np.log(steps) * np.sum(1 / gaps) + (1 + math.pi**2 / 3) * np.sum(gaps)
 
 
-def lesson(
-    report,
-    *,
-    bandits: int = 2000,
-    steps: int = 1000,
-    regret_steps: int = 100_000,
-    regret_seeds: int = 20,
-    alphas: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0),
-    seed: int = 0,
-):
-    """Play the ten-armed testbed, then one bandit for long, and hold the regret against its bound.
+def example():
+    """One choice by hand, and four hundred pulls of two hundred machines by two players."""
+    for alpha in (0.0, 1.0):
+        bonus = alpha * np.sqrt(2 * np.log(10) / np.array([8, 2]))
+        print("values 0.5 and 0.4, bonuses", bonus, "-> arm", upper_confidence_bound([0.5, 0.4], [8, 2], 10, alpha))
+
+    players = {
+        "ε = 0.1:         ": lambda values, counts, step, rng: epsilon_greedy(values, counts, 0.1, rng),
+        "confidence bound:": lambda values, counts, step, rng: upper_confidence_bound(values, counts, step, 0.5),
+    }
+    for name, player in players.items():
+        rewards, best = run_testbed(player, bandits=200, steps=400, seed=0)
+        print(name, f"{rewards[:, -100:].mean():.2f} a pull, the best arm in {best[:, -100:].mean():.0%}")
+
+
+def lesson(report, *, bandits: int = 2000, steps: int = 1000, seed: int = 0):
+    """Play the ten-armed testbed, greedily, ε-greedily and by confidence bounds.
 
     Args:
         report: The report to write to.
         bandits: Bandits of the testbed (10 to 100000).
         steps: Pulls of each of them (110 to 100000).
-        regret_steps: Pulls of the fixed bandit (1000 to 10000000).
-        regret_seeds: Independent players of the fixed bandit (2 to 1000).
-        alphas: Exploration weights to compare (0 to 100).
         seed: Seed of all random draws (0 to 4294967295).
     """
     _first_pulls(report, seed)
@@ -226,14 +239,10 @@ def lesson(
     for name, ends, read in (("the confidence bound", bound, 1.49), ("ε-greedy 0.1", tenth, 1.37)):
         label = f"{name} ends near the curve of Sutton and Barto's figure 2.4"
         report.check(label, ends.mean(), read, rtol=0, atol=0.05, trained=True)
-    _weights(report, bandits, steps, alphas, seed)
-    regrets = _regret(report, regret_steps, regret_seeds, seed)
     report.figure(
-        "Exploring by confidence",
-        _figure(rewards, regrets),
-        alt="Left: mean reward over 1000 steps; greedy levels off near 1, ε-greedy 0.1 near 1.4, the bound near 1.5. "
-        "Right: regret over pulls on logarithmic axes; ε-greedy's rises in proportion to the pulls, UCB1's bends "
-        "and stays below the bound.",
+        "Three ways to explore",
+        _figure(rewards),
+        alt="Mean reward over 1000 steps: greedy levels off near 1, ε-greedy 0.1 near 1.4, the bound near 1.5.",
     )
 
 
@@ -270,134 +279,11 @@ def _first_pulls(report, seed):
     )
 
 
-def _weights(report, bandits, steps, alphas, seed):
-    """What α does: nothing to the values that the same rewards teach, much to the choice."""
-    rows, tested = [], {}
-    for alpha in report.track(alphas, "exploration weights"):
-        rewards, best = run_testbed(_bound_player(alpha), bandits, steps, seed)
-        tested[alpha] = rewards.mean(axis=1)
-        rows.append([alpha, alpha * math.sqrt(2), *plots.mean_and_error(tested[alpha]), best.mean()])
-    report.table(
-        f"mean reward over all {steps} steps",
-        ["exploration weight α", "c of Sutton and Barto", "mean reward", "standard error", "best arm pulled"],
-        rows,
-    )
-    # one history of pulls and rewards: what a learner with rate α makes of it, and what the sample mean makes of it
-    history = np.random.default_rng((seed, 5)).normal(1.0, 1.0, size=(4000, 200))
-    kept, sample = {}, np.cumsum(history, axis=1) / np.arange(1, 201)
-    for rate in (0.1, 0.5):
-        value = np.zeros(len(history))
-        for reward in history.T:
-            value += rate * (reward - value)
-        kept[rate] = float(value.var())
-    report.check(
-        "a learning rate of 0.1 or 0.5 leaves the variance rate/(2 − rate) in a value", list(kept.values()),
-        [0.1 / 1.9, 0.5 / 1.5], rtol=0.1, atol=0,
-    )  # fmt: skip
-    report.check(
-        "the mean of 200 rewards has the variance 1/200, whatever the weight α", sample[:, -1].var(), 1 / 200, rtol=0.1
-    )
-    choices = [int(upper_confidence_bound([0.5, 0.4], [80, 20], 100, alpha)) for alpha in (0.0, 0.29, 0.3, 40.0)]
-    report.check(
-        "α moves the choice, where 0.1 of value meets 0.3393 α of bonus: at α = 0.2947",
-        got=choices,
-        want=[0, 0, 1, 1],
-    )
-    report.correction(
-        "α in the confidence bound",
-        course="α in μ + α √(2 ln t / m) is a learning rate.",
-        correct="It weighs exploration, and may exceed 1. The learning rate is 1/m, whatever α is.",
-        shown_by=f"values are the means of the rewards (variance 1/m; a rate of 0.5 would keep {kept[0.5]:.2f}), and "
-        f"values ½ and 0.4 after 80 and 20 pulls give the first arm at α = 0.29 and the second at α = 0.3 and 40",
-    )
-
-
-def _regret(report, steps, seeds, seed):
-    """UCB1 and ε-greedy on one Bernoulli bandit. Returns times and regrets by name, each (players, times)."""
-    means = np.array(ARMS)
-    gaps = means.max() - means
-    times = np.unique(np.geomspace(10, steps, 60).astype(int))
-    regrets = {}
-    for name, policy in (("UCB1", _bound_player(1.0)), ("ε-greedy 0.1", _player(0.1))):
-        machine = Bandit(np.tile(means, (seeds, 1)), (seed, 3), "bernoulli")
-        rng, rows = np.random.default_rng((seed, 4)), np.arange(seeds)
-        values, counts = np.zeros((seeds, len(means))), np.zeros((seeds, len(means)))
-        at = iter([*times, 0])
-        next_time, kept = next(at), []
-        for step in report.track(range(1, steps + 1), name):
-            arm = policy(values, counts, step, rng)
-            reward = machine.pull(arm)
-            counts[rows, arm] += 1
-            values[rows, arm] += (reward - values[rows, arm]) / counts[rows, arm]
-            if step == next_time:
-                kept.append(counts @ gaps)  # Σ Δ m: what the pulls cost against the best arm
-                next_time = next(at)
-        regrets[name] = np.array(kept).T  # (players, times)
-    bound = regret_bound(gaps, times)
-    mean, error = plots.mean_and_error(regrets["UCB1"])
-    report.at_most(f"UCB1's mean regret over Auer's bound, at every time up to {steps}", np.max(mean / bound), 1.0)
-    report.at_most("and that of every single player", np.max(regrets["UCB1"] / bound), 1.0)
-    half = np.searchsorted(times, steps // 10)
-    late = regrets["ε-greedy 0.1"][:, -1] - regrets["ε-greedy 0.1"][:, half]
-    pulls = times[-1] - times[half]
-    expected = 0.1 * gaps.mean()  # exploring alone costs ε times the mean gap a step
-    deviation = math.sqrt(pulls * (0.1 * np.mean(gaps**2) - expected**2) / seeds)
-    label = "ε-greedy's late regret over what exploring alone costs"
-    report.at_least(label, late.mean() / (expected * pulls), 1 - 4 * deviation / (expected * pulls))
-    ratio = mean[-1] / regrets["ε-greedy 0.1"][:, -1].mean()
-    report.at_most("UCB1's regret at the end over ε-greedy's", ratio, 1.0, trained=True)
-    wrong = means[means < means.max()]
-    divergence = wrong * np.log(wrong / 0.9) + (1 - wrong) * np.log((1 - wrong) / 0.1)
-    lower = np.sum((0.9 - wrong) / divergence)
-    shown = np.unique([np.searchsorted(times, each) for each in (100, 1000, 10_000, steps) if each <= steps])
-    report.table(
-        f"regret on the fixed bandit, {seeds} players",
-        ["pulls", "UCB1", "standard error", "Auer's bound", "Lai and Robbins, in the limit", "ε-greedy 0.1"],
-        [
-            [
-                int(times[i]),
-                mean[i],
-                error[i],
-                bound[i],
-                lower * math.log(times[i]),
-                regrets["ε-greedy 0.1"][:, i].mean(),
-            ]
-            for i in shown
-        ],
-    )
-    report.note(
-        "Regret is counted as Σ Δ m, the means lost by pulls, without the luck of the rewards. Before some thousand "
-        "pulls ε-greedy loses less than UCB1, which tries all arms: a bound for ever is not the best for a short game."
-    )
-    return times, regrets, bound
-
-
-def _figure(rewards, regrets):
-    figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.5))
-    steps = next(iter(rewards.values())).shape[1]
-    window = max(1, steps // 100)
-    rewards = dict(reversed(rewards.items()))
-    cut = steps // window * window
-    smooth = {name: each[:, :cut].reshape(len(each), -1, window).mean(axis=2) for name, each in rewards.items()}
-    middle = np.arange(window / 2, cut, window)
-    plots.curves(
-        middle, smooth, xlabel="step", ylabel="mean reward", title="Ten arms: confidence\nbounds end highest", ax=left
-    )
-    left.legend(loc="lower right", ncols=2, fontsize=9)
-    left.set_ylim(0, 1.6)
-    times, runs, bound = regrets
-    plots.curves(times, runs, xlabel="pulls", ylabel="regret", xscale="log", yscale="log", ax=right)
-    right.plot(times, bound, ":", color="black", label="Auer's bound for UCB1")
-    right.set_ylim(2, 1e5)
-    right.set_title("One bandit for long:\na logarithm beats a line")
-    right.legend(loc="upper left")
+def _figure(rewards):
+    smooth = {name: plots.window_means(each, 100)[:2] for name, each in reversed(rewards.items())}
+    middles = next(iter(smooth.values()))[0]
+    figure = plots.curves(middles, {name: means for name, (_, means) in smooth.items()}, xlabel="step",
+                          ylabel="mean reward", title="Ten arms: confidence\nbounds end highest")  # fmt: skip
+    figure.axes[0].legend(loc="lower right", ncols=2, fontsize=9)
+    figure.axes[0].set_ylim(0, 1.6)
     return figure
-
-
-def _checked_estimates(values, counts):
-    values, counts = np.asarray(values, dtype=np.float64), np.asarray(counts)
-    if values.ndim == 0 or values.size == 0 or np.isnan(values).any():
-        raise ValueError(f"values: expected numbers (..., arms), got {values!r}")
-    if counts.shape != values.shape or not np.all(counts >= 0):
-        raise ValueError(f"counts: expected numbers from 0 on of shape {values.shape}, got {counts!r}")
-    return values, counts

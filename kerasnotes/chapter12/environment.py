@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 
 from kerasnotes import plots
+from kerasnotes.parts import share, whole
 
 SMOKE = {"episodes": 60, "simulated": 300}
 SECONDS = 2
@@ -64,17 +65,17 @@ def rollout(env, policy, seed, max_steps=10_000):
         raise ValueError(f"env: expected an environment with reset and step, got {env!r}")
     if not callable(policy):
         raise ValueError(f"policy: expected a callable policy(observation, rng), got {policy!r}")
-    if not (isinstance(seed, (int, np.integer)) and seed >= 0):
-        raise ValueError(f"seed: expected a whole number from 0 on, got {seed!r}")
-    if not (isinstance(max_steps, (int, np.integer)) and max_steps >= 1):
-        raise ValueError(f"max_steps: expected a whole number from 1 on, got {max_steps!r}")
+    whole("seed", seed, least=0)
+    whole("max_steps", max_steps)
     rng = np.random.default_rng((seed, 1))  # default_rng(seed) would repeat the numbers that gymnasium draws
     observation, _ = env.reset(seed=int(seed))
     observations, actions, rewards = [np.array(observation)], [], []
     terminated = truncated = False
     while not (terminated or truncated):
+        # act, and see what the environment answers
         action = policy(observation, rng)
         observation, reward, terminated, truncated, _ = env.step(action)
+        # remember
         observations.append(np.array(observation))  # a copy: an environment may write into one buffer
         actions.append(action)
         rewards.append(float(reward))
@@ -102,8 +103,7 @@ def discounted_returns(rewards, discount, bootstrap=0.0):
     rewards = np.asarray(rewards, dtype=np.float64)
     if rewards.ndim == 0 or rewards.size == 0 or not np.isfinite(rewards).all():
         raise ValueError(f"rewards: expected finite numbers (..., steps), got {rewards!r}")
-    if not 0 <= discount <= 1:
-        raise ValueError(f"discount: expected a number in [0, 1], got {discount!r}")
+    share("discount", discount)
     following = np.asarray(bootstrap, dtype=np.float64)
     if following.shape not in ((), rewards.shape[:-1]) or not np.isfinite(following).all():
         raise ValueError(f"bootstrap: expected finite numbers of shape {rewards.shape[:-1]}, got {bootstrap!r}")
@@ -146,6 +146,19 @@ def cart_pole_step(state, action):
     return following, terminated
 
 
+def example():
+    """The five values of a step, an episode, and what its cut costs a return."""
+    env = gymnasium.make("CartPole-v1")
+    observation, _ = env.reset(seed=0)
+    print("gymnasium:", *env.step(1))
+    print("by hand:  ", cart_pole_step(observation, 1)[0].astype("float32"))
+
+    episode = rollout(env, lambda seen, rng: int(seen[2] + 0.5 * seen[3] > 0), seed=0, max_steps=100)
+    print(len(episode), "steps, terminated:", episode.terminated, "truncated:", episode.truncated)
+    print("worth, if that were the end:", discounted_returns(episode.rewards, 0.99)[0].round(2))
+    print("worth, if it goes on:       ", discounted_returns(episode.rewards, 0.99, bootstrap=100.0)[0].round(2))
+
+
 def lesson(report, *, episodes: int = 2000, simulated: int = 50_000, discount: float = 0.99, seed: int = 0):
     """Play CartPole at random and with a good policy, and count what follows a cut.
 
@@ -166,21 +179,18 @@ def lesson(report, *, episodes: int = 2000, simulated: int = 50_000, discount: f
     played = np.array([len(rollout(env, _random, start)) for start in report.track(starts, "random episodes")])
     computed = _random_lengths(simulated, np.random.default_rng((seed, 2)))
     (mean, error), (mean_computed, error_computed) = map(plots.mean_and_error, (played, computed))
-    report.table(
-        "return of a random policy on CartPole-v1 (one point a step)",
-        ["episodes of", "number", "mean", "standard error", "smallest", "median", "largest"],
-        [
-            [name, len(x), *plots.mean_and_error(x), int(x.min()), float(np.median(x)), int(x.max())]
-            for name, x in (("gymnasium", played), ("the equations", computed))
-        ],
-    )
+    rows = [
+        [name, len(x), *plots.mean_and_error(x), int(x.min()), float(np.median(x)), int(x.max())]
+        for name, x in (("gymnasium", played), ("the equations", computed))
+    ]
+    columns = ["episodes of", "number", "mean", "standard error", "smallest", "median", "largest"]
+    report.table("return of a random policy on CartPole-v1 (one point a step)", columns, rows)
     apart = abs(mean - mean_computed) / np.hypot(error, error_computed)
     report.at_most("gymnasium's and the equations' mean return, standard errors apart", apart, 4.0)
 
     episode = rollout(env, _balance, seed)
     report.check("a policy that balances is cut off after 500 steps", got=len(episode), want=500)
-    ends = [episode.terminated, episode.truncated]
-    report.check("that is truncated, not terminated", got=ends, want=[False, True])
+    report.check("that is truncated, not terminated", [episode.terminated, episode.truncated], [False, True])
     forever = 1 / (1 - discount)  # one point a step without end
     as_end = discounted_returns(episode.rewards, discount)
     going_on = discounted_returns(episode.rewards, discount, bootstrap=forever)
@@ -188,15 +198,14 @@ def lesson(report, *, episodes: int = 2000, simulated: int = 50_000, discount: f
     lost = forever * discount ** np.arange(500, 0, -1)  # what follows step 500, seen from each step
     report.check("taken for an end, step t loses γ^(500 − t)/(1 − γ)", got=forever - as_end, want=lost)
     report.note(
-        "Before gymnasium, `step` gave four values, and one flag `done` stood for both ends. Code that reads it as the "
-        "end of the task teaches the agent that a pole that stands upright after 500 steps is worth nothing."
+        "Before gymnasium, one flag `done` stood for both ends. Code that reads it as the end of the task teaches the "
+        "agent that a pole that stands upright after 500 steps is worth nothing."
     )
     report.figure(
         "A random policy, and what a cut-off episode is worth",
         _figure(played, computed, as_end, going_on),
-        alt=f"Left: returns of a random policy pile up around {mean:.0f} with a tail beyond 60, alike in gymnasium "
-        "and in the equations. Right: the return from each step on; taken for an end it falls to 1 at step 500, "
-        "bootstrapped it stays level.",
+        alt=f"Left: returns of a random policy pile up around {mean:.0f} with a tail, alike in gymnasium and in the "
+        "equations. Right: the return from each step on; taken for an end it falls to 1, bootstrapped it stays level.",
     )
 
 
@@ -242,8 +251,8 @@ def _one_seed_one_episode(report, env, seed):
     report.check("gymnasium's draws of a seed are those of default_rng(seed): the first four start CartPole",
                  got=[env.reset(seed=seed)[0], drawn], want=list(stream))  # fmt: skip
     report.note(
-        "A policy that draws from default_rng(seed) beside env.reset(seed=seed) sees the environment's own numbers: "
-        "the agent's chance and the world's are then one. `rollout` draws from default_rng((seed, 1))."
+        "A policy that draws from default_rng(seed) beside env.reset(seed=seed) sees the environment's own numbers; "
+        "`rollout` draws from default_rng((seed, 1))."
     )
 
 
@@ -268,12 +277,10 @@ def _random_lengths(count, rng):
     """Steps until the end of `count` random episodes of the equations, all at once."""
     state, lengths = rng.uniform(-0.05, 0.05, size=(count, 4)), np.zeros(count, dtype=int)
     going = np.arange(count)
-    for _ in range(500):
+    while len(going) and lengths.max() < 500:
         lengths[going] += 1
         state, terminated = cart_pole_step(state, rng.integers(2, size=len(going)))
         state, going = state[~terminated], going[~terminated]
-        if len(going) == 0:
-            break
     return lengths
 
 
@@ -281,16 +288,13 @@ def _figure(played, computed, as_end, going_on):
     figure, (left, right) = plots.subplots(1, 2, figsize=(10, 4.2))
     edges = np.arange(5, max(played.max(), computed.max()) + 5, 5) - 0.5
     left.hist(computed, edges, density=True, color="C0", alpha=0.35, label=f"{len(computed)} of the equations")
-    left.hist(
-        played, edges, density=True, histtype="step", color="C1", linewidth=1.8, label=f"{len(played)} of gymnasium"
-    )
+    style = {"histtype": "step", "color": "C1", "linewidth": 1.8, "label": f"{len(played)} of gymnasium"}
+    left.hist(played, edges, density=True, **style)
     left.axvline(played.mean(), color="black", linestyle="--", label=f"mean {played.mean():.1f}")
     left.set(xlabel="return of an episode (steps)", ylabel="density", xlim=(0, 120))
     left.set_title("A random policy drops\nthe pole soon")
     left.legend()
-    right.plot(going_on, color="C0", label="cut: what follows is counted")
-    right.plot(as_end, "--", color="C1", label="taken for an end")
-    right.set(xlabel="step", ylabel="discounted return from here on", ylim=(0, going_on.max() * 1.25))
-    right.set_title("Upright at step 500:\nthe task goes on")
-    right.legend(loc="lower left")
+    plots.curves(np.arange(len(as_end)), {"cut: what follows is counted": going_on, "taken for an end": as_end},
+                 xlabel="step", ylabel="discounted return from here on", ax=right)  # fmt: skip
+    right.set(ylim=(0, going_on.max() * 1.25), title="Upright at step 500:\nthe task goes on")
     return figure

@@ -17,17 +17,13 @@ import numpy as np
 
 from kerasnotes import plots
 from kerasnotes.chapter12.dqn import train_dqn
-from kerasnotes.chapter12.dynamic_programming import (
-    policy_iteration,
-    policy_probabilities,
-    simulate,
-    transition_arrays,
-    value_iteration,
-)
+from kerasnotes.chapter12.dynamic_programming import policy_iteration, value_iteration
 from kerasnotes.chapter12.monte_carlo import monte_carlo_control
+from kerasnotes.chapter12.policy_evaluation import policy_probabilities, simulate, transition_arrays
 from kerasnotes.chapter12.policy_gradient import train_reinforce
 from kerasnotes.chapter12.q_learning import batched_q_learning
 from kerasnotes.chapter12.sarsa import batched_sarsa
+from kerasnotes.parts import whole
 
 SMOKE = {"seeds": 2, "episodes": 20, "network_seeds": 2, "network_steps": 600}
 FULL = {"seeds": 30, "episodes": 10_000, "network_seeds": 10, "network_steps": 100_000}
@@ -68,13 +64,11 @@ def expected_return(transitions, policy, start, max_steps):
     Source: Sutton and Barto 2018, equation 4.5 and 4.10, repeated once for each step that is left.
     """
     p, r = transition_arrays(transitions)
-    if not (isinstance(max_steps, (int, np.integer)) and max_steps >= 1):
-        raise ValueError(f"max_steps: expected a positive whole number, got {max_steps!r}")
-    if not (isinstance(start, (int, np.integer)) and 0 <= start < len(r)):
+    if whole("start", start, least=0) >= len(r):
         raise ValueError(f"start: expected a state from 0 to {len(r) - 1}, got {start!r}")
     probabilities = None if policy is None else policy_probabilities(policy, *r.shape)
     values = np.zeros(len(r))
-    for _ in range(max_steps):
+    for _ in range(whole("max_steps", max_steps)):
         q = r + p @ values  # (states, actions)
         values = q.max(axis=1) if policy is None else np.sum(probabilities * q, axis=1)
     return float(values[start])
@@ -115,6 +109,18 @@ def estimate_transitions(episodes, states, actions):
             if not listed:
                 listed.append((1.0, state, 0.0, False))
     return table
+
+
+def example():
+    """A model counted from random steps, and how well plans made with it do, without drawing an episode."""
+    lake = gymnasium.make("FrozenLake-v1").unwrapped.P
+    _, best = value_iteration(lake, discount=0.99)
+    print(f"planned with the known model: {expected_return(lake, best, start=0, max_steps=100):.3f}")
+    for count in (30, 300, 3000):
+        played = simulate(lake, np.full((16, 4), 0.25), 0, count, 100, seed=0)
+        _, policy = value_iteration(estimate_transitions(played, 16, 4), discount=0.99)
+        steps = sum(len(episode) for episode in played)
+        print(f"from {steps:6d} steps at random:  {expected_return(lake, policy, 0, 100):.3f}")
 
 
 def lesson(
@@ -247,20 +253,15 @@ def _check(report, results, optimum):
         label = f"{name}: return over that of planning with the known model"
         report.at_least(label, results[name][1] / planned, 0.9, trained=True)
     report.note(
-        "Tables learn from complete runs in one batch: their seconds are those of the batch, divided by the runs. "
-        "SARSA and Monte Carlo control value a policy that explores; its greedy form need not be the best. A bandit "
-        "has one state, and is no method for a lake."
-    )
-    report.note(
-        "Networks see one-hot states and keep the weights of their best evaluation; tables are the last ones. "
-        "REINFORCE has a learnt baseline, a first step towards actor and critic."
+        "Tables learn in one batch, whose seconds are divided by the runs. SARSA and Monte Carlo control value a policy"
+        " that explores; its greedy form need not be the best. Networks see one-hot states and keep the best weights; "
+        "tables are the last ones. REINFORCE has a learnt baseline, a first step towards actor and critic."
     )
     steps, mean, error = results["REINFORCE"]
     report.note(
         f"REINFORCE reaches {mean:.2f} ± {error:.2f} in {steps} steps, so nothing is claimed for it here: at random, "
-        f"{1 - random:.1%} of the episodes end without a reward, and without one there is hardly a gradient. "
-        "Batches of 32 to 128 episodes and rates from 0.02 to 0.05 were tried, up to 60,000 steps: single runs reached "
-        "0.5, the others stayed near 0.1."
+        f"{1 - random:.1%} of the episodes end without a reward, and without one there is hardly a gradient. With "
+        "batches of 32 to 128, rates of 0.02 to 0.05 and 60,000 steps single runs reached 0.5, others stayed near 0.1."
     )
 
 
@@ -294,8 +295,6 @@ def _draw_results(ax, results):
         ax.errorbar(steps, mean, yerr=error, label=name, **style)
     ax.axhline(results["value iteration"][1], color="0.3", linestyle="--", label="planned, model known")
     ax.axhline(results["acting at random"][1], color="0.6", linestyle=":", label="acting at random")
-    ax.set(
-        xlabel="environment steps a run", ylabel="goals an episode, exact", xscale="log", xlim=(100, 1e6), ylim=(0, 0.8)
-    )
-    ax.set_title("What they reach on the lake,\nand with how many steps")
+    ax.set(xlabel="environment steps a run", ylabel="goals an episode, exact", xscale="log", xlim=(100, 1e6))
+    ax.set(ylim=(0, 0.8), title="What they reach on the lake,\nand with how many steps")
     ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -14,8 +14,11 @@ import gymnasium
 import numpy as np
 
 from kerasnotes import plots
-from kerasnotes.chapter12.dynamic_programming import policy_evaluation, simulate, value_iteration
+from kerasnotes.chapter12.dynamic_programming import value_iteration
 from kerasnotes.chapter12.environment import discounted_returns, rollout
+from kerasnotes.chapter12.numbered_states import table_sizes
+from kerasnotes.chapter12.policy_evaluation import policy_evaluation, simulate
+from kerasnotes.parts import share, whole
 
 SMOKE = {"runs": 2, "episodes": 400, "control_episodes": 150, "control_seeds": 2, "loops": 100}
 SECONDS = 9
@@ -40,10 +43,9 @@ def monte_carlo_prediction(episodes, states, discount, first_visit=True):
 
     Source: Sutton and Barto 2018, section 5.1.
     """
+    whole("states", states)
     if len(episodes) == 0:
         raise ValueError("episodes: expected at least one, got none")
-    if not states >= 1:
-        raise ValueError(f"states: expected a whole number from 1 on, got {states!r}")
     if any(not episode.terminated for episode in episodes):
         raise ValueError("episodes: expected episodes that ran to their end, got one that was cut off")
     lengths = np.array([len(episode.rewards) for episode in episodes])
@@ -51,9 +53,8 @@ def monte_carlo_prediction(episodes, states, discount, first_visit=True):
     if visited.ndim != 1 or visited.dtype.kind not in "iu" or visited.min() < 0 or visited.max() >= states:
         raise ValueError(f"episodes: expected states from 0 to {states - 1} as observations, got {visited!r}")
     number = np.repeat(np.arange(len(episodes)), lengths)
-    # all episodes in one array, aligned at their ends, so that one pass computes every return
     at = number, lengths.max() - np.repeat(lengths, lengths) + np.concatenate([np.arange(n) for n in lengths])
-    padded = np.zeros((len(episodes), lengths.max()))
+    padded = np.zeros((len(episodes), lengths.max()))  # aligned at their ends, so that one pass computes every return
     padded[at] = np.concatenate([episode.rewards for episode in episodes])
     returns = discounted_returns(padded, discount)[at]
     if first_visit:
@@ -67,12 +68,8 @@ def monte_carlo_prediction(episodes, states, discount, first_visit=True):
 def epsilon_soft(values, epsilon):
     """The policy that takes the best action with probability 1 − ε + ε/n and each of the other n − 1 with ε/n.
 
-    Args:
-        values: Action values (states, actions).
-        epsilon: From 0 to 1.
-
-    Returns:
-        Array (states, actions) of probabilities; equally good actions share what the best one gets.
+    Takes action values (states, actions) and returns probabilities of the same shape; equally good actions share what
+    the best one gets.
 
     Raises:
         ValueError: If `values` is not (states, actions) and finite, or `epsilon` lies outside [0, 1].
@@ -82,23 +79,32 @@ def epsilon_soft(values, epsilon):
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 2 or values.size == 0 or not np.isfinite(values).all():
         raise ValueError(f"values: expected finite numbers (states, actions), got {values!r}")
-    if not 0 <= epsilon <= 1:
-        raise ValueError(f"epsilon: expected a probability in [0, 1], got {epsilon!r}")
+    share("epsilon", epsilon)
     best = values == values.max(axis=1, keepdims=True)
     return epsilon / values.shape[1] + (1 - epsilon) * best / best.sum(axis=1, keepdims=True)
+
+
+def with_exploration(transitions, epsilon):
+    """A table in which each action is replaced by a random one with probability ε: its optimum is the best ε-soft."""
+    mixed = {}
+    for state, actions in transitions.items():
+        anything = [(epsilon / len(actions) * p, *rest) for listed in actions.values() for p, *rest in listed]
+        mixed[state] = {
+            action: [((1 - epsilon) * p, *rest) for p, *rest in listed] + anything for action, listed in actions.items()
+        }
+    return mixed
 
 
 def monte_carlo_control(env, episodes, discount, epsilon, seed, max_steps=10_000):
     """Learn action values from an ε-soft policy's own episodes, each of which improves the policy at once.
 
-    The value of a pair of state and action is the mean of the returns that followed its first visit in each episode. An
-    episode that was cut off by a limit of steps counts as if nothing followed.
+    A pair's value is the mean of the returns that followed its first visit in each episode. An episode that was cut off
+    by a limit of steps counts as if nothing followed.
 
     Args:
-        env: A gymnasium environment with discrete observations and actions.
+        env: A gymnasium environment with states and actions counted from 0.
         episodes: Number of episodes.
-        discount: Weight of one step's delay, from 0 to 1.
-        epsilon: Share of random actions, from 0 to 1.
+        discount, epsilon: Weight of one step's delay and share of random actions, from 0 to 1.
         seed: Seed of the environment and of the policy; episode k is reset with seed · `episodes` + k.
         max_steps: Episodes are cut off here.
 
@@ -110,15 +116,10 @@ def monte_carlo_control(env, episodes, discount, epsilon, seed, max_steps=10_000
 
     Source: Sutton and Barto 2018, section 5.4 (on-policy first-visit control).
     """
-    if not (hasattr(getattr(env, "observation_space", None), "n") and hasattr(env.action_space, "n")):
-        raise ValueError(f"env: expected discrete observations and actions, got {env!r}")
-    if not (isinstance(episodes, (int, np.integer)) and episodes >= 1):
-        raise ValueError(f"episodes: expected a whole number from 1 on, got {episodes!r}")
-    if not 0 <= epsilon <= 1:
-        raise ValueError(f"epsilon: expected a probability in [0, 1], got {epsilon!r}")
-    actions = int(env.action_space.n)
-    values, counts = np.zeros((int(env.observation_space.n), actions)), np.zeros((env.observation_space.n, actions))
-    returns = np.empty(episodes)
+    whole("episodes", episodes)
+    share("epsilon", epsilon)
+    states, actions = table_sizes(env)
+    values, counts, returns = np.zeros((states, actions)), np.zeros((states, actions)), np.empty(episodes)
 
     def act(state, rng):
         if rng.random() < epsilon:
@@ -128,15 +129,30 @@ def monte_carlo_control(env, episodes, discount, epsilon, seed, max_steps=10_000
         return int(best[rng.integers(len(best))])
 
     for number in range(episodes):
+        # act: a whole episode with the table as it is
         episode = rollout(env, act, int(seed) * episodes + number, max_steps)
+        # look back: what followed the first visit of each pair
         following = discounted_returns(episode.rewards, discount)
-        pairs = episode.observations[:-1] * actions + episode.actions
-        pairs, first = np.unique(pairs, return_index=True)
+        pairs, first = np.unique(episode.observations[:-1] * actions + episode.actions, return_index=True)
+        # learn: the mean of all returns so far, which changes what is best at once
         at = pairs // actions, pairs % actions
         counts[at] += 1
         values[at] += (following[first] - values[at]) / counts[at]
         returns[number] = following[0]
     return values, returns
+
+
+def example():
+    """A policy evaluated by episodes and by equations, and another one improved by playing."""
+    transitions, policy = gymnasium.make("FrozenLake-v1").unwrapped.P, np.full((16, 4), 0.25)
+    episodes = simulate(transitions, policy, start=14, episodes=4000, max_steps=10_000, seed=0)
+    learnt = monte_carlo_prediction(episodes, states=16, discount=0.9)[0][14]
+    print(f"state 14, at random: learnt {learnt:.3f}, exact {policy_evaluation(transitions, policy, 0.9)[14]:.3f}")
+    env = gymnasium.make("FrozenLake-v1", is_slippery=False)
+    values, returns = monte_carlo_control(env, episodes=600, discount=0.99, epsilon=0.2, seed=1)
+    print("goals in the first and the last 100 episodes:", np.sum(returns[:100] > 0), np.sum(returns[-100:] > 0))
+    exact, learnt = value_iteration(env.unwrapped.P, 0.99)[0][0], values.argmax(axis=1)
+    print(f"the learnt policy is worth {policy_evaluation(env.unwrapped.P, learnt, 0.99)[0]:.4f}, the best {exact:.4f}")
 
 
 def lesson(
@@ -168,9 +184,8 @@ def lesson(
     report.figure(
         "Learning from whole episodes",
         _figure(sizes, errors, slope, learnt, epsilon),
-        alt=f"Left: the error of prediction falls along a straight line of slope {slope:.2f} on logarithmic axes, for "
-        "first and every visits alike. Right: the return of control on a lake without slips rises within some hundred "
-        "episodes to the best that a policy with that share of random actions can reach.",
+        alt=f"Left: the error of prediction falls along a straight line of slope {slope:.2f} on logarithmic axes. "
+        "Right: the return of control rises within some hundred episodes to the best that its ε allows.",
     )
 
 
@@ -189,28 +204,14 @@ def _bias(report, loops, seed):
         for first in (True, False):
             values = [monte_carlo_prediction(group, 1, 1.0, first)[0][0] for group in groups]
             mean, error = plots.mean_and_error(values)
-            want = 2.0 if first else 2 - 1 / (count + 1)
-            name = "first" if first else "every"
+            name, want = ("first", 2.0) if first else ("every", 2 - 1 / (count + 1))
             label = f"{name} visit, n = {count}: mean estimate off {want:.3f}, standard errors"
             report.at_most(label, abs(mean - want) / error, 4.0)
             row += [float(mean), float(np.mean(np.square(np.subtract(values, 2))))]
         rows.append([*row, 2 - 1 / (count + 1)])
-    report.table(
-        "a loop of value 2: bias and squared error",
-        [
-            "episodes",
-            "first visit: mean",
-            "its squared error",
-            "every visit: mean",
-            "squared error of that",
-            "exact mean of that",
-        ],
-        rows,
-    )
-    report.note(
-        "After n episodes the every-visit estimate of the loop has the expectation 2 − 1/(n + 1), as every way to "
-        "share out a number of visits among n episodes is equally likely (Singh and Sutton 1996)."
-    )
+    columns = ["episodes", "first visit: mean", "squared error", "every visit: mean", "squared error", "exact mean"]
+    report.table("a loop of value 2: bias and squared error", columns, rows)
+    report.note("After n episodes the every-visit estimate has the mean 2 − 1/(n + 1) (Singh and Sutton 1996).")
 
 
 def _prediction(report, runs, episodes, seed):
@@ -241,11 +242,8 @@ def _prediction(report, runs, episodes, seed):
         rows.append([name, together[0], together[-1], slopes[name], *plots.mean_and_error(single)])
         label = f"{name}: slope of the error of {runs} runs on logarithmic axes"
         report.check(label, got=slopes[name], want=-0.5, rtol=0, atol=0.1, trained=True)
-    report.table(
-        f"error of the random policy's values, {sizes[0]} to {sizes[-1]} episodes",
-        ["visits", "error at first", "error at last", "slope of all runs", "mean slope of a run", "standard error"],
-        rows,
-    )
+    columns = ["visits", "error at first", "error at last", "slope of all runs", "mean slope, a run", "standard error"]
+    report.table(f"error of the random policy's values, {sizes[0]} to {sizes[-1]} episodes", columns, rows)
     mean, error = plots.mean_and_error(scores[:, -1])
     report.at_most("squared error over v (1 − v)/n: its mean off 1, standard errors", abs(mean - 1) / error, 4.0)
     report.note(f"The squared error of a first-visit mean is its variance: {mean:.2f} ± {error:.2f} times v (1 − v)/n.")
@@ -258,7 +256,7 @@ def _control(report, episodes, seeds, epsilon, seed):
     for slippery in (False, True):
         env = gymnasium.make("FrozenLake-v1", is_slippery=slippery)
         table = env.unwrapped.P
-        best, (optimum, _) = value_iteration(_mixed(table, epsilon), discount)[0][0], value_iteration(table, discount)
+        optimum, best = (value_iteration(each, discount)[0][0] for each in (table, with_exploration(table, epsilon)))
         soft, greedy, returns = [], [], []
         name = "slippery lake" if slippery else "lake without slips"
         for number in report.track(range(seeds), f"control, {name}"):
@@ -268,65 +266,35 @@ def _control(report, episodes, seeds, epsilon, seed):
             returns.append(got)
         report.at_most(f"{name}: no ε-soft policy beats the best of them", np.max(soft) - best, 1e-8)
         if not slippery:
-            report.check(
-                f"{name}: the greedy policy of every run is optimal", greedy, [optimum[0]] * seeds, trained=True
-            )
-            report.at_least(
-                f"{name}: every run's value over the best ε-soft one", np.array(soft) / best, 0.98, trained=True
-            )
+            report.check(f"{name}: the greedy policy of every run is optimal", greedy, [optimum] * seeds, trained=True)
+            label = f"{name}: every run's value over the best ε-soft one"
+            report.at_least(label, np.array(soft) / best, 0.98, trained=True)
             kept = np.array(returns), best
-        rows.append([name, optimum[0], best, *plots.mean_and_error(soft), *plots.mean_and_error(greedy)])
-    report.table(
-        f"value of the start after {episodes} episodes of control, ε = {epsilon:g}, {seeds} seeds",
-        [
-            "",
-            "optimal",
-            "best ε-soft",
-            "learnt, ε-soft",
-            "its standard error",
-            "learnt, greedy",
-            "standard error of that",
-        ],
-        rows,
-    )
+        rows.append([name, optimum, best, *plots.mean_and_error(soft), *plots.mean_and_error(greedy)])
+    columns = ["", "optimal", "best ε-soft", "learnt, ε-soft", "its error", "learnt, greedy", "error of that"]
+    title = f"value of the start after {episodes} episodes of control, ε = {epsilon:g}, {seeds} seeds"
+    report.table(title, columns, rows)
     report.note(
-        f"On the slippery lake {episodes} episodes are not enough: the learnt policies reach "
-        f"{rows[1][3] / rows[1][2]:.0%} of the best ε-soft value. Most episodes "
+        f"On the slippery lake {episodes} episodes reach {rows[1][3] / rows[1][2]:.0%} of the best ε-soft value: most "
         "return 0, and old returns, of worse policies, stay in the mean."
     )
     return kept
-
-
-def _mixed(table, epsilon):
-    """A table in which every action is replaced by a random one with probability ε: its optimum is the best ε-soft."""
-    actions = len(table[0])
-    return {
-        state: {
-            action: [((1 - epsilon) * chance, *rest) for chance, *rest in table[state][action]]
-            + [(epsilon / actions * chance, *rest) for other in table[state] for chance, *rest in table[state][other]]
-            for action in table[state]
-        }
-        for state in table
-    }
 
 
 def _figure(sizes, errors, slope, learnt, epsilon):
     figure, (left, right) = plots.subplots(1, 2, figsize=(10.5, 4.4))
     plots.curves(sizes, errors, xlabel="episodes", ylabel="error of the values (root mean square)", xscale="log",
                  yscale="log", marker="o", ax=left)  # fmt: skip
-    start = np.mean(errors["first visit"][:, 0])
-    left.plot(sizes, 0.75 * start * (sizes / sizes[0]) ** -0.5, ":", color="black", label="slope −½")
+    line = 0.75 * np.mean(errors["first visit"][:, 0]) * (sizes / sizes[0]) ** -0.5
+    left.plot(sizes, line, ":", color="black", label="slope −½")
     left.set_title(f"Four times the episodes,\nhalf the error (slope −{-slope:.2f})")
     left.legend()
     returns, best = learnt
-    window = max(1, returns.shape[1] // 80)
-    cut = returns.shape[1] // window * window
-    smooth = returns[:, :cut].reshape(len(returns), -1, window).mean(axis=2)
-    plots.curves(np.arange(window / 2, cut, window), {"learnt": smooth}, xlabel="episode",
-                 ylabel=f"return (mean of {window} episodes)", ax=right)  # fmt: skip
+    middles, smooth, window = plots.window_means(returns, 80)
+    ylabel = f"return (mean of {window} episodes)"
+    plots.curves(middles, {"learnt": smooth}, xlabel="episode", ylabel=ylabel, ax=right)
     right.axhline(best, color="C1", linestyle="--", label=f"best with ε = {epsilon:g}")
     right.axhline(0.99**5, color="black", linestyle=":", label="optimal")
-    right.set_ylim(0, 1.05)
-    right.set_title("Control comes up to the best\nthat its ε allows")
+    right.set(ylim=(0, 1.05), title="Control comes up to the best\nthat its ε allows")
     right.legend(loc="lower right")
     return figure

@@ -3,32 +3,29 @@
 One thing separates it from SARSA: the target takes the best next action instead of the one that is played. What the
 reader should see: on the cliff it finds the shortest path of 13 steps along the edge, and falls again and again while
 it explores there; on slippery ice, acting at random half of the time, it converges to the table of value iteration
-without knowing the model. Without the maximum, or without exploration, nothing of that remains.
+without knowing the model. Without the maximum nothing of that remains.
 
 Notes: chapter 12, "Q-learning: off-policy temporal difference" (Q学习算法: 异策略时序差分).
 Source: Watkins and Dayan 1992, "Q-learning", Machine Learning 8; Sutton and Barto 2018, section 6.5 and example 6.6;
 https://gymnasium.farama.org/environments/toy_text/frozen_lake
 """
 
+import math
 import time
 
 import gymnasium
 import numpy as np
 
 from kerasnotes import plots
-from kerasnotes.chapter12.dynamic_programming import action_values, policy_evaluation, value_iteration
-from kerasnotes.chapter12.sarsa import (
-    TableWalks,
-    batched_sarsa,
-    check_settings,
-    check_update,
-    empty_table,
-    epsilon_greedy_actions,
-    greedy_path,
-)
+from kerasnotes.chapter12.cliff import explorers_values
+from kerasnotes.chapter12.dynamic_programming import value_iteration
+from kerasnotes.chapter12.numbered_states import check_settings, check_update, choose_action, rate_of
+from kerasnotes.chapter12.policy_evaluation import action_values
+from kerasnotes.chapter12.sarsa import QTable, batched_sarsa, empty_table, greedy_path
+from kerasnotes.chapter12.table_walks import TableEnvironment, TableWalks, numbers_of
 
-SMOKE = {"seeds": 3, "episodes": 20, "ice_seeds": 2, "ice_episodes": 160, "tries": 40}
-SECONDS = 24
+SMOKE = {"seeds": 3, "episodes": 20, "ice_seeds": 2, "ice_episodes": 160}
+SECONDS = 22
 
 
 def q_learning_update(q, s, a, r, s2, terminated, learning_rate, discount):
@@ -37,19 +34,7 @@ def q_learning_update(q, s, a, r, s2, terminated, learning_rate, discount):
     Where the episode terminated, nothing follows and the target is r. Where it was only truncated, by a limit of time,
     pass `terminated=False`: the state s2 is still worth something.
 
-    Args:
-        q: Table (states, actions) of floats, changed in place.
-        s, a, r: State, action taken in it, and reward that came of it.
-        s2: State reached.
-        terminated: Whether the episode ended in s2 by the environment's own rules.
-        learning_rate: Above 0, at most 1.
-        discount: From 0 to 1.
-
-    Returns:
-        `q`.
-
-    Raises:
-        ValueError: If `q` is not a table of floats, a state or an action is unknown, or a number is out of range.
+    Arguments, result and errors are those of `sarsa_update`, without the next action.
 
     Source: Sutton and Barto 2018, equation 6.8.
     """
@@ -62,68 +47,69 @@ def q_learning_update(q, s, a, r, s2, terminated, learning_rate, discount):
 def q_learning(env, episodes, learning_rate, discount, epsilon, seed, max_steps=10_000):
     """Learn a table by Q-learning, acting ε-greedily.
 
-    Args:
-        env: gymnasium environment with discrete states and actions, both counted from 0.
-        episodes: Episodes to play.
-        learning_rate: Above 0, at most 1; or a callable from the number of visits of a pair, 1 the first time, to it.
-        discount: From 0 to 1.
-        epsilon: Probability of an action at random; ties of the others are broken at random.
-        seed: Seed of the environment (at its first reset), and with a 1 beside it of the choices.
-        max_steps: Episodes are truncated after so many steps, if the environment does not do so before.
-
-    Returns:
-        `QTable`. Values start at zero.
-
-    Raises:
-        ValueError: If the environment's spaces are not discrete, or a number is out of range.
+    Arguments, result and errors are those of `sarsa`: any environment with discrete states and actions counted from 0,
+    a rate that is a number or a callable of a pair's visits, and a `QTable` whose values start at zero.
 
     Source: Sutton and Barto 2018, section 6.5.
     """
     check_settings(episodes, learning_rate, discount, epsilon, [seed], max_steps)
     table = empty_table(env, episodes)
-    q, rng = table.values, np.random.default_rng((seed, 1))
+    q, visits = table.values.tolist(), table.visits.tolist()  # lists, as single numbers of arrays are slow to reach
+    rate, numbers = rate_of(learning_rate), numbers_of((seed, 1))
     for episode in range(episodes):
-        state, _ = env.reset(seed=None if episode else int(seed))
-        action = epsilon_greedy_actions(q[state], epsilon, *rng.random(2))
+        s, _ = env.reset(seed=None if episode else int(seed))
+        a, total = choose_action(q[s], epsilon, next(numbers), next(numbers)), 0.0
         for _ in range(max_steps):
-            next_state, reward, terminated, truncated, _ = env.step(int(action))
-            table.visits[state, action] += 1
-            rate = learning_rate(table.visits[state, action]) if callable(learning_rate) else learning_rate
-            q_learning_update(q, state, action, reward, next_state, terminated, rate, discount)
-            state, action = next_state, epsilon_greedy_actions(q[next_state], epsilon, *rng.random(2))
-            table.returns[episode] += reward
+            # act: the reward and the next state
+            s2, reward, terminated, truncated, _ = env.step(a)
+            r = float(reward)
+            # learn: correct the value by the best next one, or by nothing where the episode terminated
+            target = r if terminated else r + discount * max(q[s2])
+            visits[s][a] += 1
+            q[s][a] += rate(visits[s][a]) * (target - q[s][a])
+            # choose: only now, by the values that have just been learnt
+            a = choose_action(q[s2], epsilon, next(numbers), next(numbers))
+            # go on from there
+            s, total = s2, total + r
             if terminated or truncated:
                 break
-    return table
+        if not math.isfinite(total):
+            raise ValueError(f"env: expected finite rewards, got an episode with the sum {total}")
+        table.returns[episode] = total
+    return QTable(np.array(q), table.returns, np.array(visits))
 
 
 def batched_q_learning(transitions, start, episodes, learning_rate, discount, epsilon, seeds, max_steps=10_000):
     """`q_learning` for many seeds at once, on a known table of transitions.
 
     The result is that of `q_learning(env, ..., seed)` for each seed, number for number, on gymnasium's tabular
-    environments: the same draws decide about transitions and actions.
-
-    Args:
-        transitions: gymnasium's `env.unwrapped.P`.
-        start: State in which episodes start, or probabilities (states,), `env.unwrapped.initial_state_distrib`.
-        episodes, learning_rate, discount, epsilon: As in `q_learning`; a callable rate takes and returns arrays.
-        seeds: Whole numbers, one for each run.
-        max_steps: Steps after which an episode is truncated; `env.spec.max_episode_steps` where that is not None.
-
-    Returns:
-        `QTable` with one more axis in front: values and visits (seeds, states, actions), returns (seeds, episodes).
-
-    Raises:
-        ValueError: If the table has gaps, or a number is out of range.
+    environments. Arguments, result and errors are those of `batched_sarsa`.
     """
     walks = TableWalks(transitions, start, episodes, learning_rate, discount, epsilon, seeds, max_steps)
     q = walks.q
+    s, a = walks.begin()  # one state and one action for each seed
     while walks.under_way:
-        pair, reward, discounts, state = walks.move()
-        target = reward + discounts * walks.values(state).max(axis=0)
-        q[pair] += walks.rate(pair) * (target - q[pair])
-        walks.go_on(state, walks.choose(state))  # after the update, where SARSA chooses before it
-    return walks.table()
+        r, discounts, s2 = walks.move(s, a)
+        walks.learn(s, a, target=r + discounts * q.take(s2, axis=1).max(axis=0))
+        s, a = s2, walks.choose(s2)  # after the update, where SARSA chooses before it
+    return QTable(*walks.results())
+
+
+def example():
+    """One update by hand, then the cliff: the greedy paths of Q-learning and of SARSA."""
+    q = np.array([[1.0, 2.0], [4.0, 8.0]])
+    q_learning_update(q, s=0, a=1, r=3.0, s2=1, terminated=False, learning_rate=0.5, discount=0.9)
+    print("2 + 0.5 · (3 + 0.9 · max(4, 8) − 2) =", q[0, 1])
+
+    env = gymnasium.make("CliffWalking-v1")
+    table = q_learning(env, episodes=300, learning_rate=0.5, discount=1.0, epsilon=0.1, seed=0)
+    states, arrived = greedy_path(env, table)
+    print("one run's greedy path:", len(states) - 1, "steps, arrived:", arrived)
+    for learn in (batched_q_learning, batched_sarsa):
+        many = learn(env.unwrapped.P, 36, 300, 0.5, 1.0, 0.1, seeds=range(100))
+        lengths = [len(greedy_path(env, values)[0]) - 1 for values in many.values]
+        print(f"{learn.__name__}: median {np.median(lengths):.0f} steps,", end=" ")
+        print(f"{many.returns[:, -50:].mean():.0f} an episode while learning")
 
 
 def lesson(
@@ -135,10 +121,9 @@ def lesson(
     epsilon: float = 0.1,
     ice_seeds: int = 20,
     ice_episodes: int = 32_000,
-    tries: int = 2000,
     seed: int = 0,
 ):
-    """Walk along the cliff beside SARSA, learn value iteration's table on the ice, and try two wrong forms.
+    """Walk along the cliff beside SARSA, learn value iteration's table on the ice, and try a wrong form.
 
     Args:
         report: The report to write to.
@@ -148,7 +133,6 @@ def lesson(
         epsilon: Probability of a random action on the cliff (0.001 to 0.9).
         ice_seeds: Independent runs that converge on the ice (2 to 1000).
         ice_episodes: Episodes of each of these (16 to 10000000).
-        tries: Episodes with and without exploration on the ice (10 to 1000000).
         seed: Seed of everything drawn; each value gives other runs (0 to 4294967295).
     """
     cliff = gymnasium.make("CliffWalking-v1")
@@ -158,7 +142,6 @@ def lesson(
     _along_the_cliff(report, cliff, range(seed * seeds, (seed + 1) * seeds), episodes, learning_rate, epsilon)
     _to_the_optimum(report, ice.unwrapped.P, range(seed * ice_seeds, (seed + 1) * ice_seeds), ice_episodes)
     _without_the_maximum(report, cliff)
-    _without_exploration(report, ice, tries, seed)
 
 
 def _by_hand(report):
@@ -178,23 +161,23 @@ def _single_and_batch(report, cliff, ice, seed):
         ("CliffWalking-v1", cliff, 30, (0.5, 1.0, 0.1)),
         ("FrozenLake-v1, slippery", ice, 100, (lambda visits: 10 / (9 + visits), 0.95, 0.3)),
     ):
-        table, starts = env.unwrapped.P, env.unwrapped.initial_state_distrib
-        limit = env.spec.max_episode_steps or 10_000
+        known, limit = (env.unwrapped.P, env.unwrapped.initial_state_distrib), env.spec.max_episode_steps or 10_000
+        seeds = range(3 * seed, 3 * seed + 3)
+        batch = batched_q_learning(*known, episodes, *settings, seeds, limit)
+        for form, world in (("gymnasium", env), ("lists of its table", TableEnvironment(*known, limit))):
+            begun = time.perf_counter()
+            single = [q_learning(world, episodes, *settings, each) for each in seeds]
+            rows.append([name, form, 1, time.perf_counter() - begun, sum(int(run.visits.sum()) for run in single)])
+            for part in ("values", "returns", "visits"):
+                want = np.stack([getattr(run, part) for run in single])
+                label = f"{name}: {part} of a batch and of single runs, {form}"
+                report.check(label, got=getattr(batch, part), want=want, rtol=0, atol=1e-12)
         begun = time.perf_counter()
-        single = [q_learning(env, episodes, *settings, each) for each in range(3 * seed, 3 * seed + 3)]
-        one = (time.perf_counter() - begun) / sum(run.visits.sum() for run in single) * 1e6
-        batch = batched_q_learning(table, starts, episodes, *settings, range(3 * seed, 3 * seed + 3), limit)
-        for part in ("values", "returns", "visits"):
-            want = np.stack([getattr(run, part) for run in single])
-            label = f"{name}: {part} of a batch and of single runs"
-            report.check(label, got=getattr(batch, part), want=want, rtol=0, atol=1e-12)
-        begun = time.perf_counter()
-        wide = batched_q_learning(table, starts, episodes, *settings, range(500), limit)
-        many = (time.perf_counter() - begun) / wide.visits.sum() * 1e6
-        rows.append([name, one, many, one / many])
-    columns = ["environment", "µs a step, one run", "µs a step, 500 runs", "one run's µs over a batch's"]
+        wide = batched_q_learning(*known, episodes, *settings, range(500), limit)
+        rows.append([name, "arrays, side by side", 500, time.perf_counter() - begun, int(wide.visits.sum())])
+    columns = ["environment", "form", "runs", "µs a step", "steps a second"]
+    rows = [[*row, 1e6 * seconds / steps, steps / seconds] for *row, seconds, steps in rows]
     report.table("time for a step", columns, rows)
-    report.note("500 runs at once should be at least 20 times faster a step than one alone; see the table of times.")
 
 
 def _along_the_cliff(report, env, seeds, episodes, learning_rate, epsilon):
@@ -220,8 +203,7 @@ def _along_the_cliff(report, env, seeds, episodes, learning_rate, epsilon):
     policy = np.ones(48, dtype=int)
     policy[[along[0], along[-1]]] = 0, 2
     policy[:24] = 2  # whoever was pushed up goes down again
-    explorer = np.full((48, 4), epsilon / 4) + (1 - epsilon) * np.eye(4)[policy]
-    exact = policy_evaluation(transitions, explorer, 1.0)[start]
+    exact = explorers_values(transitions, policy, epsilon)[start]
     report.note(
         f"Exactly, whoever walks along the edge with ε = {epsilon:g} gets {exact:.1f} an episode; without exploring, "
         "−13. Q-learning's values are those of the second, its returns while it learns those of the first."
@@ -241,19 +223,14 @@ def _along_the_cliff(report, env, seeds, episodes, learning_rate, epsilon):
 
 
 def _draw_paths(ax, paths):
-    ax.fill_between((0.5, 10.5), 2.5, 3.5, color="0.35", linewidth=0)
-    ax.text(5.5, 3, "cliff: −100, back to the start", color="white", ha="center", va="center")
+    plots.cliff(ax)
     for number, (name, path) in enumerate(paths.items()):
         rows, columns = np.divmod(np.array(path), 12)
         shift = 0.12 * (2 * number - 1)  # so that the two stay apart where they share cells
         ax.plot(columns + shift, rows, "-o" if number == 0 else "--s", color=f"C{number}", markersize=4,
                 label=f"{name}: {len(path) - 1} steps")  # fmt: skip
-    ax.set(xlim=(-0.5, 11.5), ylim=(3.5, -0.5), xticks=[], aspect="equal")
-    ax.set_xticks([0, 11], ["start", "goal"])
-    ax.set_yticks([])
     ax.set_xticks(np.arange(0.5, 11), minor=True)
     ax.set_yticks(np.arange(0.5, 3), minor=True)
-    ax.grid(False)
     ax.grid(True, which="minor")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     ax.set_title("The most frequent greedy path of each method")
@@ -313,47 +290,4 @@ def _without_the_maximum(report, env):
         correct="Q(s, a) ← Q(s, a) + α (R + γ max Q(s′, ·) − Q(s, a)), and only R where the episode terminates.",
         shown_by=f"300 sweeps over the cliff, γ = 0.9: the first is R/(1 − γ) everywhere and its greedy path has "
         f"not arrived after {len(lost) - 1} steps; the second equals value iteration and arrives in {len(found) - 1}",
-    )
-
-
-def _always_the_first(env, episodes, learning_rate, discount, seed):
-    """Q-learning that never explores and takes the first of equal actions. Returns the sums of rewards."""
-    q, returns = empty_table(env, episodes).values, np.zeros(episodes)
-    for episode in range(episodes):
-        state, ended = env.reset(seed=None if episode else seed)[0], False
-        while not ended:  # the environment truncates after 100 steps
-            action = int(np.argmax(q[state]))
-            next_state, reward, terminated, truncated, _ = env.step(action)
-            q_learning_update(q, state, action, reward, next_state, terminated, learning_rate, discount)
-            returns[episode] += reward
-            state, ended = next_state, terminated or truncated
-    return q, returns
-
-
-def _without_exploration(report, env, episodes, seed):
-    transitions, rate, discount = env.unwrapped.P, 0.1, 0.99
-    stuck = [_always_the_first(env, episodes, rate, discount, each) for each in range(3 * seed, 3 * seed + 3)]
-    outcomes = {"greedy, the first of equal actions": ([q for q, _ in stuck], np.array([sums for _, sums in stuck]))}
-    for name, chance in (("greedy, equal actions at random", 0.0), ("ε = 0.1", 0.1), ("ε = 0.3", 0.3)):
-        seeds = range(50 * seed, 50 * (seed + 1))
-        many = batched_q_learning(transitions, 0, episodes, rate, discount, chance, seeds, 100)
-        outcomes[name] = many.values, many.returns
-    rows = []
-    for name, (tables, sums) in outcomes.items():
-        reached = [policy_evaluation(transitions, q.argmax(axis=1), 1.0)[0] for q in tables]
-        recent = sums[:, -min(episodes, 500) :].mean(axis=1)
-        rows.append([name, len(tables), *plots.mean_and_error(recent), *plots.mean_and_error(reached)])
-    columns = ["choice", "runs", "goals while learning", "standard error", "goals of the greedy policy", "its error"]
-    report.table(f"FrozenLake: share of episodes that reach the goal, after {episodes} episodes", columns, rows)
-    label = "greedy from a table of zeros, ties to the first action: goals reached in all episodes"
-    report.check(label, got=outcomes["greedy, the first of equal actions"][1].sum(), want=0.0)
-    label = "with ε = 0.1 the learnt policy reaches the goal: share of episodes, mean of 50 runs"
-    report.at_least(label, rows[2][4] - 4 * rows[2][5], 0.5, trained=True)
-    report.correction(
-        "acting greedily from the start",
-        course="Take the best action of the table in every step, starting from a table of zeros.",
-        correct="Explore: with probability ε any action, and break ties at random.",
-        shown_by=f"{episodes} episodes on FrozenLake: always the first of equal actions never reaches the goal, "
-        f"whatever the seed, as no reward is ever met; with ε = 0.1 the learnt policy does in {100 * rows[2][4]:.0f}%, "
-        f"with ties broken at random alone in {100 * rows[1][4]:.0f}%",
     )
