@@ -132,6 +132,61 @@ def bare_picture(picture, ax):
     ax.set_yticks([])
 
 
+def tile_images(images):
+    """Put images side by side into one picture.
+
+    Args:
+        images: Array (rows, columns, height, width), or with an axis of one channel behind.
+
+    Returns:
+        Array (rows · height, columns · width).
+
+    Raises:
+        ValueError: If the array is empty or has another shape.
+    """
+    images = np.asarray(images)
+    if images.size == 0 or images.ndim not in (4, 5) or (images.ndim == 5 and images.shape[-1] != 1):
+        raise ValueError(f"images: expected (rows, columns, height, width), not empty, got {images.shape}")
+    rows, columns, height, width = images.shape[:4]
+    ordered = images.reshape(rows, columns, height, width).transpose(0, 2, 1, 3)
+    return ordered.reshape(rows * height, columns * width)
+
+
+def tiles(images, ax, labels=None):
+    """Draw images with values from −1 to 1 close together, row by row.
+
+    Args:
+        images: As in `tile_images`.
+        ax: Axes to draw on.
+        labels: One short text for each row, or None.
+    """
+    bare_picture(tile_images(images), ax)
+    if labels is not None:
+        height = np.shape(images)[2]
+        ax.set_yticks(height / 2 + height * np.arange(len(images)), labels)
+
+
+def two_scales(x, left, right, *, xlabel, title, ax, legend="best"):
+    """Draw two curves of different units over one axis, one against each side.
+
+    Args:
+        x: Positions (n,).
+        left, right: Pairs of a name, which becomes the side's label, and values (n,).
+        xlabel: Axis label with units.
+        title: Title.
+        ax: Axes to draw on.
+        legend: Place of the legend.
+    """
+    other = ax.twinx()
+    lines = [*ax.plot(x, left[1], "o-", color="C0"), *other.plot(x, right[1], "s--", color="C1")]
+    ax.set(xlabel=xlabel, ylabel=left[0], ylim=(0, None))
+    other.set(ylabel=right[0], ylim=(0, None))
+    other.grid(False)
+    other.spines["right"].set_visible(True)
+    ax.set_title(title)
+    ax.legend(lines, [left[0], right[0]], loc=legend)
+
+
 def heatmap(matrix, *, xlabel, ylabel, label, title=None, ax=None, **arguments):
     """Draw a matrix as colours with a colour bar; further arguments go to `imshow`.
 
