@@ -22,7 +22,7 @@ from kerasnotes.chapter11.scores import Judge
 from kerasnotes.parts import positive, shape, share, whole
 from kerasnotes.plots import tile_images  # noqa: F401 (once defined here)
 
-SMOKE = {"steps": 6, "images": 512, "samples": 100, "batch_size": 8, "channels": (8, 4, 4), "classifier_epochs": 1}
+SMOKE = {"steps": 2, "images": 512, "samples": 100, "batch_size": 8, "channels": (8, 4, 4), "classifier_epochs": 1}
 FULL = {"steps": 30000, "channels": (128, 64, 32)}
 SECONDS = 87
 
@@ -184,7 +184,7 @@ def lesson(
 
     Args:
         report: The report to write to.
-        steps: Steps of each network (6 to 1000000).
+        steps: Steps of each network (2 to 1000000).
         images: Training images (512 to 60000).
         samples: Drawn digits that are scored, and as many real ones beside them (100 to 10000).
         channels: The generator's maps of 4 x 4, 7 x 7 and 14 x 14 pixels; the discriminator's in reverse (1 to 1024).

@@ -3,7 +3,7 @@
 Two networks take turns: one tells real numbers from drawn ones, the other shifts its draws to where the first says
 "real". What the reader should see: each player moves its own weights only; the generator's mass moves to where the
 discriminator's answer is high, until the answer is one half everywhere; and since the two circle around their
-equilibrium, the mean of the generator's weights over the last part of training is nearer to it than the last weights.
+equilibrium, the mean of the generator's weights over the last half of training is nearer to it than the last weights.
 
 Notes: chapter 11, "Generative adversarial networks" (生成对抗网络).
 Source: Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1 and figure 1; Yazıcı et al. 2019, arXiv:1806.04498, section
@@ -22,7 +22,7 @@ from kerasnotes.chapter11.side_by_side import ParallelDense, parallel_mlp, take_
 
 SMOKE = {"steps": 6, "runs": 2, "batch_size": 16, "units": 8, "samples": 200}
 FULL = {"runs": 10, "steps": 20000}
-SECONDS = 14
+SECONDS = 21
 
 
 def discriminator_step(generator, discriminator, optimizer, real, noise, loss=discriminator_loss):
@@ -151,7 +151,7 @@ def example():
 def lesson(
     report,
     *,
-    steps: int = 8000,
+    steps: int = 12000,
     runs: int = 3,
     units: int = 32,
     batch_size: int = 256,
@@ -196,10 +196,8 @@ def _one_player_at_a_time(report, seed):
     rng = np.random.default_rng((seed, 1))
     real, noise = (tf.constant(rng.normal(size=(2, 16, size)), tf.float32) for size in (1, 3))
     players = {"generator": generator, "discriminator": discriminator}
-    for name, step, data in (
-        ("generator", generator_step, (noise,)),
-        ("discriminator", discriminator_step, (real, noise)),
-    ):
+    steps = ("generator", generator_step, (noise,)), ("discriminator", discriminator_step, (real, noise))
+    for name, step, data in steps:
         before = {player: model.get_weights() for player, model in players.items()}
         step(generator, discriminator, keras.optimizers.Adam(0.01), *data)
         moved = {
@@ -243,8 +241,8 @@ class _Look:
         self.moments.append(self.generator.get_weights())
 
     def at_the_mean(self):
-        """Give the generators the mean of their weights over the last third of the steps, and measure once more."""
-        self.generator.set_weights(average_weights(self.moments[-max(1, len(self.moments) // 3) :]))
+        """Give the generators the mean of their weights over the last half of the steps, and measure once more."""
+        self.generator.set_weights(average_weights(self.moments[len(self.moments) // 2 :]))
         self._measure(self.steps)
 
     def _measure(self, step):
@@ -267,8 +265,9 @@ def _distances(report, look, history):
     report.check(label, losses[0].mean(), 2 * np.log(2), rtol=0, atol=0.1, trained=True)
     report.note(
         "The learning rate falls to 0 here, and the generator that is judged has the mean of its weights over the last "
-        "third of the steps; algorithm 1 leaves both open, and at a steady rate the two circle on. The mean was chosen "
-        "on seeds 100 to 115: there the worst run's distance was 0.041 with it and 0.095 with the last weights."
+        "half of the steps; algorithm 1 leaves both open, and at a steady rate the two circle on. The mean was chosen "
+        "on seeds 100 to 115: there, after 8000 steps, the worst run's distance was 0.095 with the last weights, and "
+        "0.061, 0.043, 0.041 and 0.040 with the mean over the last tenth, fifth, third and half."
     )
 
 

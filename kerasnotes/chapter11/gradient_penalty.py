@@ -227,17 +227,23 @@ def _what_it_costs(report, steps, seed):
     """A critic s · x, trained on two sets at the distance d: it descends −s d + λ (s − 1)², whose least is known."""
     distances, penalties = np.array([0.5, 1.0, 2.0, 4.0]), (10.0, 1.0)
     noise = tf.random.stateless_normal((16, 1), (seed, 15))
-    slopes = {}
-    for penalty in penalties:
-        slopes[penalty] = []
+
+    @tf.function
+    def moved(slope, distance, penalty, own_seed):
+        with tf.GradientTape() as tape:
+            tape.watch(slope)
+            loss = critic_loss(slope * (noise + distance), slope * noise)
+            loss += penalty * gradient_penalty(lambda x: slope * x, noise + distance, noise, own_seed)
+        return slope - 0.5 / (2 * penalty) * tape.gradient(loss, slope)
+
+    slopes = {penalty: [] for penalty in penalties}
+    for penalty, found in slopes.items():
         for distance in distances:
-            slope = tf.Variable(0.5)
+            slope = tf.constant(0.5)
             for step in range(steps):
-                with tf.GradientTape() as tape:
-                    loss = critic_loss(slope * (noise + distance), slope * noise)
-                    loss += penalty * gradient_penalty(lambda x: slope * x, noise + distance, noise, (seed, step))  # noqa: B023
-                slope.assign_sub(0.5 / (2 * penalty) * tape.gradient(loss, slope))
-            slopes[penalty].append(float(slope))
+                own_seed = tf.constant([seed, step], tf.int64)
+                slope = moved(slope, tf.constant(distance, tf.float32), tf.constant(penalty), own_seed)
+            found.append(float(slope))
     want = {penalty: 1 + distances / (2 * penalty) for penalty in penalties}
     report.check("a linear critic ends with the slope 1 + d/(2λ)", slopes, want, rtol=1e-3)
     rows = [[d, *(slopes[p][i] for p in penalties), slopes[10.0][i] * d] for i, d in enumerate(distances)]

@@ -93,7 +93,8 @@ def classify(classifier, images, batch_size=1000):
     Raises:
         ValueError: If there are no images, or a pixel is not a number from −1 to 1.
     """
-    features, logits = _with_features(classifier).predict(as_pixels(images), batch_size=batch_size, verbose=0)
+    images = as_pixels(images)
+    features, logits = _with_features(classifier).predict(images, batch_size=batch_size, verbose=0)
     exponentials = np.exp(np.float64(logits) - logits.max(axis=1, keepdims=True))
     return np.float32(features), exponentials / exponentials.sum(axis=1, keepdims=True)
 

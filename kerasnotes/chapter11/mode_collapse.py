@@ -272,11 +272,12 @@ def _figure(report, ring, first):
         "the GAN and all by WGAN-GP.",
     )
 
-    moments = [recorded[round(share * (len(recorded) - 1))] for share in np.linspace(0, 1, FRAMES)]
+    frames = min(FRAMES, len(recorded))
+    moments = [recorded[round(share * (len(recorded) - 1))] for share in np.linspace(0, 1, frames)]
     figure, axes = plots.subplots(1, 2, figsize=(8, 4.4), dpi=80)
 
     def draw(frame):
-        step = moments[min(frame, FRAMES - 1)]
+        step = moments[min(frame, frames - 1)]
         for ax, (name, snapshots) in zip(axes, first.items(), strict=True):
             ax.clear()
             _scatter(ax, ring, snapshots[step][0])
@@ -285,7 +286,7 @@ def _figure(report, ring, first):
 
     report.figure(
         "Two generators learning",
-        FuncAnimation(figure, draw, frames=FRAMES + 4, interval=300),  # the last picture stays for a moment
+        FuncAnimation(figure, draw, frames=frames + 4, interval=300),  # the last picture stays for a moment
         alt="Animation of the same two runs: the GAN's samples gather at a few of the eight circles and stay there, "
         "those of WGAN-GP spread over the ring and gather at all of them.",
     )

@@ -99,11 +99,17 @@ def take_turns(discriminator_turn, generator_turn, steps, discriminator_steps=1,
     Raises:
         ValueError: If steps, discriminator_steps or every is no positive whole number.
     """
-    every = whole("every", steps if every is None else every)
     turns = whole("steps", steps) * (whole("discriminator_steps", discriminator_steps) + 1)
+    every = steps if every is None else whole("every", every)
 
     def seeds_of(turn):
         return tf.stack([(seed, 2 * turn), (seed, 2 * turn + 1)])
+
+    # trace each turn once: a loop has to know the shapes of its losses before it begins
+    discriminator_turn, generator_turn = traced = [
+        tf.function(turn, autograph=False) for turn in (discriminator_turn, generator_turn)
+    ]
+    shapes = [turn.get_concrete_function(seeds_of(tf.constant(0, tf.int64))).output_shapes for turn in traced]
 
     def one_step(step, discriminator_value, generator_value):
         first = step * (discriminator_steps + 1)
@@ -119,11 +125,6 @@ def take_turns(discriminator_turn, generator_turn, steps, discriminator_steps=1,
         losses = tuple(tf.zeros(shape) for shape in shapes)
         return tf.while_loop(lambda step, *_: step < last, one_step, (first, *losses))[1:]
 
-    # a loop's losses must have their shapes from the start: trace each turn once, without running it
-    shapes = [
-        tf.function(turn, autograph=False).get_concrete_function(seeds_of(tf.constant(0, tf.int64))).output_shapes
-        for turn in (discriminator_turn, generator_turn)
-    ]
     worth_it = turns >= 200  # XLA takes seconds to compile, which few turns do not earn back
     compiled = tf.function(many_steps, jit_compile=worth_it, autograph=False)
     history = {"step": [], "discriminator": [], "generator": []}
