@@ -196,13 +196,13 @@ def lesson(
     """
     _cut_chain(report, seed)
     (x, _), (x_test, y_test) = data.mnist()
-    x, x_test = (np.float32(pixels)[..., None] / 127.5 - 1 for pixels in (x[:images], x_test))
     rng = np.random.default_rng((seed, 6))
-    real, others = (each[rng.permutation(len(each))[:samples]] for each in (x, x_test))
+    real, picked = (rng.permutation(len(each))[:samples] for each in (x[:images], x_test))
+    x, x_test = (np.float32(pixels)[..., None] / 127.5 - 1 for pixels in (x[:images], x_test[picked]))
     classifier = trained_classifier(data.mnist, training.fit, images, classifier_epochs, seed)
-    accuracy = np.mean(classify(classifier, x_test)[1].argmax(axis=1) == y_test)
+    accuracy = np.mean(classify(classifier, x_test)[1].argmax(axis=1) == y_test[picked])
     report.at_least("the classifier's test accuracy", got=accuracy, bound=0.985, trained=True)
-    judge = Judge(classifier, real, seed)
+    judge = Judge(classifier, x[real], seed)
     generator = build_generator(latent_size, channels, seed)
     judge.look(generator, 0)
     losses = train_dcgan(
@@ -210,7 +210,7 @@ def lesson(
         learning_rate=learning_rate, every=math.ceil(steps / 8), seed=seed, track=report.track,
         watch=lambda done: judge.look(generator, done),
     )  # fmt: skip
-    drawn = judge.verdict(generator, others)
+    drawn = judge.verdict(generator, x_test)
     _learnt(report, judge, samples)
     _copies(report, drawn, x)
     _notes(report, steps, losses)

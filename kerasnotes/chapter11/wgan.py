@@ -249,7 +249,9 @@ def _clipping(report, steps, limit, seed):
     plots.curves(np.arange(1, steps + 1), {"share": at_bound}, xlabel="steps", ylabel="weights at the bound",
                  title="Clipping drives weights to the bound", ax=left)  # fmt: skip
     left.set(ylim=(0, 1))
-    right.hist([sizes[0], sizes[-1]], bins=np.linspace(0, 1.001 * limit, 11), label=["after one step", f"after {steps}"])
+    right.hist(
+        [sizes[0], sizes[-1]], bins=np.linspace(0, 1.001 * limit, 11), label=["after one step", f"after {steps}"]
+    )
     right.set(xlabel="size of a weight", ylabel="weights")
     right.set_title("so that the critic becomes\none of few functions")
     right.legend()

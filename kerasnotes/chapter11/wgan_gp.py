@@ -218,13 +218,13 @@ def lesson(
     """
     _five_steps(report, seed)
     (x, _), (x_test, y_test) = data.mnist()
-    x, x_test = (np.float32(pixels)[..., None] / 127.5 - 1 for pixels in (x[:images], x_test))
     rng = np.random.default_rng((seed, 6))
-    real, others = (each[rng.permutation(len(each))[:samples]] for each in (x, x_test))
+    real, picked = (rng.permutation(len(each))[:samples] for each in (x[:images], x_test))
+    x, x_test = (np.float32(pixels)[..., None] / 127.5 - 1 for pixels in (x[:images], x_test[picked]))
     classifier = trained_classifier(data.mnist, training.fit, images, classifier_epochs, seed)
-    accuracy = np.mean(classify(classifier, x_test)[1].argmax(axis=1) == y_test)
+    accuracy = np.mean(classify(classifier, x_test)[1].argmax(axis=1) == y_test[picked])
     report.at_least("the classifier's test accuracy", got=accuracy, bound=0.985, trained=True)
-    judge = Judge(classifier, real, seed)
+    judge = Judge(classifier, x[real], seed)
 
     generator, critic = build_generator(latent_size, generator_channels, seed), build_critic(channels, seed)
     every = math.ceil(steps / 8)
@@ -233,7 +233,7 @@ def lesson(
         learning_rate=learning_rate, every=every, seed=seed, track=report.track,
         watch=lambda done: judge.look(generator, done),
     )  # fmt: skip
-    drawn = judge.verdict(generator, others)
+    drawn = judge.verdict(generator, x_test)
     estimates = [history[max(0, done - max(1, every // 4)) : done, 0].mean() for done, *_ in judge.path]
     _verdict(report, judge, estimates, samples, steps)
     between = interpolate(drawn["test digits"][:1000], drawn["drawn digits"][:1000], seed)
