@@ -286,7 +286,7 @@ def _figure(report, ring, first):
 
     report.figure(
         "Two generators learning",
-        FuncAnimation(figure, draw, frames=frames + 4, interval=300),  # the last picture stays for a moment
+        FuncAnimation(figure, draw, frames=frames + frames // 4, interval=300),  # the last picture stays for a moment
         alt="Animation of the same two runs: the GAN's samples gather at a few of the eight circles and stay there, "
         "those of WGAN-GP spread over the ring and gather at all of them.",
     )
