@@ -118,35 +118,75 @@ def images(pictures, *, titles=None, columns=8, title=None):
     return figure
 
 
-def bare_picture(picture, ax):
-    """Draw a picture with values from −1 to 1, dark on light, with neither frame nor ticks.
+def bare_picture(picture, ax, low=-1.0):
+    """Draw a picture with values from `low` to 1, dark on light, with neither frame nor ticks.
 
     Args:
         picture: Array (height, width).
         ax: Axes to draw on.
+        low: The value that is white.
     """
-    ax.imshow(picture, cmap="gray_r", vmin=-1, vmax=1)
+    ax.imshow(picture, cmap="gray_r", vmin=low, vmax=1)
     ax.spines[:].set_visible(False)
     ax.grid(False)
     ax.set_xticks([])
     ax.set_yticks([])
 
 
-def tiles(pictures, ax, names=None):
-    """Draw rows of pictures with values from 0 to 1 edge to edge, dark on light.
+def tile_images(images):
+    """Put images side by side into one picture.
 
     Args:
-        pictures: Array (rows, columns, height, width).
-        ax: Axes to draw on.
-        names: One text for each row, empty for none; None leaves all rows without.
+        images: Array (rows, columns, height, width), or with an axis of one channel behind.
+
+    Returns:
+        Array (rows · height, columns · width).
+
+    Raises:
+        ValueError: If the array is empty or has another shape.
     """
-    rows, columns, height, width = pictures.shape
-    sheet = np.asarray(pictures).transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
-    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1)
-    ax.grid(False)
-    ax.set_xticks([])
-    named = [row for row, name in enumerate(names or []) if name]
-    ax.set_yticks([(row + 0.5) * height for row in named], [names[row] for row in named])
+    images = np.asarray(images)
+    if images.size == 0 or images.ndim not in (4, 5) or (images.ndim == 5 and images.shape[-1] != 1):
+        raise ValueError(f"images: expected (rows, columns, height, width), not empty, got {images.shape}")
+    rows, columns, height, width = images.shape[:4]
+    ordered = images.reshape(rows, columns, height, width).transpose(0, 2, 1, 3)
+    return ordered.reshape(rows * height, columns * width)
+
+
+def tiles(images, ax, labels=None, low=-1.0):
+    """Draw images close together, row by row, dark on light.
+
+    Args:
+        images: As in `tile_images`, values from `low` to 1.
+        ax: Axes to draw on.
+        labels: One short text for each row, empty for none, or None.
+        low: The value that is white.
+    """
+    bare_picture(tile_images(images), ax, low)
+    height, labels = np.shape(images)[2], [] if labels is None else labels
+    named = [row for row, label in enumerate(labels) if label]
+    ax.set_yticks([(row + 0.5) * height for row in named], [labels[row] for row in named])
+
+
+def two_scales(x, left, right, *, xlabel, title, ax, legend="best"):
+    """Draw two curves of different units over one axis, one against each side.
+
+    Args:
+        x: Positions (n,).
+        left, right: Pairs of a name, which becomes the side's label, and values (n,).
+        xlabel: Axis label with units.
+        title: Title.
+        ax: Axes to draw on.
+        legend: Place of the legend.
+    """
+    other = ax.twinx()
+    lines = [*ax.plot(x, left[1], "o-", color="C0"), *other.plot(x, right[1], "s--", color="C1")]
+    ax.set(xlabel=xlabel, ylabel=left[0], ylim=(0, None))
+    other.set(ylabel=right[0], ylim=(0, None))
+    other.grid(False)
+    other.spines["right"].set_visible(True)
+    ax.set_title(title)
+    ax.legend(lines, [left[0], right[0]], loc=legend)
 
 
 def classes(points, labels, ax):

@@ -119,3 +119,32 @@ def test_the_cliff_lies_between_start_and_goal():
     low, high = area.get_paths()[0].vertices.min(axis=0), area.get_paths()[0].vertices.max(axis=0)
     assert [*low, *high] == [0.5, 2.5, 10.5, 3.5]  # squares 1 to 10 of the last row
     plots.plt.close(figure)
+
+
+def test_tiles_by_hand():
+    images = np.arange(16).reshape(2, 2, 2, 2)
+    want = [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+    np.testing.assert_array_equal(plots.tile_images(images), want)
+    np.testing.assert_array_equal(plots.tile_images(images[..., None]), want)
+    for wrong in (np.zeros((2, 28, 28)), np.zeros((2, 2, 4, 4, 3)), np.zeros((0, 2, 4, 4))):
+        with pytest.raises(ValueError, match="images: expected"):
+            plots.tile_images(wrong)
+
+
+def test_tiles_have_a_label_for_each_row():
+    figure, ax = plots.subplots()
+    plots.tiles(np.zeros((3, 2, 4, 5)), ax, ["a", "b", "c"])
+    assert ax.images[0].get_array().shape == (12, 10)
+    assert ax.get_yticks().tolist() == [2, 6, 10]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+    plt.close(figure)
+
+
+def test_two_scales():
+    figure, ax = plots.subplots()
+    plots.two_scales([1, 2], ("small", [1, 2]), ("large", [100, 50]), xlabel="x", title="both", ax=ax)
+    other = figure.axes[1]
+    assert (ax.get_ylabel(), other.get_ylabel()) == ("small", "large")
+    assert (ax.get_ylim()[0], other.get_ylim()[0]) == (0, 0)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["small", "large"]
+    plt.close(figure)

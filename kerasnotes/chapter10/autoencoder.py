@@ -283,7 +283,7 @@ def _deep(report, x_train, x_test, y_test, components, mean, hidden, epochs, pla
     codes = training.predict(encoder, x_test[:2000])
     figure, axes = plots.subplots(1, 3, figsize=(13, 4.4), width_ratios=(1.25, 1, 1))
     shown = np.concatenate([x_test[:8], rebuilt[:8], pca_rebuilt[:8]]).reshape(3, 8, 28, 28)
-    plots.tiles(shown, axes[0], ["test images", f"deep, error {deep:.1f}", f"components,\nerror {pca:.1f}"])
+    plots.tiles(shown, axes[0], ["test images", f"deep, error {deep:.1f}", f"components,\nerror {pca:.1f}"], low=0)
     axes[0].set_title("Rebuilt from 30 numbers")
     scores = (x_test[:2000] - mean) @ components[:2].T
     for ax, points, title in ((axes[1], scores, "Two principal components"), (axes[2], codes, "A deep code of two")):

@@ -186,7 +186,7 @@ def _figure(report, x_test, shown, deviation, block):
     rows = [x_test, *shown]
     names = ["clean", f"noise, σ = {deviation:g}", "repaired", f"{block} × {block} missing", "mean image", "filled in"]
     figure, ax = plots.subplots(figsize=(9, 4.8))
-    plots.tiles(np.stack([row[:12] for row in rows]), ax, names)  # (rows, 12, 28, 28)
+    plots.tiles(np.stack([row[:12] for row in rows]), ax, names, low=0)  # (rows, 12, 28, 28)
     ax.set_title("What was spoiled, and what the network makes of it")
     report.figure(
         "spoiled and repaired digits",

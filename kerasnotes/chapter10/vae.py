@@ -286,9 +286,9 @@ def _drawn_digits(report, vae, plane, x_test, seed, side=12):
     rows = np.concatenate([x_test[:10], tf.sigmoid(vae(x_test[:10])), between, prior]).reshape(9, 10, 28, 28)
     figure, (left, right) = plots.subplots(1, 2, figsize=(11, 5.4))
     names = ["test images", "reconstructed", "first to second", "", "", "", "drawn from\nthe prior", "", ""]
-    plots.tiles(rows, left, names)
+    plots.tiles(rows, left, names, low=0)
     left.set_title("Reconstructed, interpolated, drawn")
-    plots.tiles(over_the_plane, right, ["2", *[""] * (side - 2), "−2"])
+    plots.tiles(over_the_plane, right, ["2", *[""] * (side - 2), "−2"], low=0)
     right.set_xticks([14, 14 + 28 * (side - 1)], ["−2", "2"])
     right.set(xlabel="first number of the code", ylabel="second number")
     right.set_title("What the decoder draws over the plane")

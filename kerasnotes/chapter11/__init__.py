@@ -4,5 +4,22 @@ Two networks learn from each other: one draws, the other tells drawn from real. 
 that game measures, why it fails when they do not meet, and how the Wasserstein distance mends it.
 """
 
-LESSONS = ("divergences", "gan", "scores", "dcgan", "wgan", "wgan_gp", "mode_collapse")
+LESSONS = (
+    "divergences",
+    "games",
+    "saturation",
+    "side_by_side",
+    "gan",
+    "judge",
+    "scores",
+    "dcgan_networks",
+    "dcgan",
+    "wgan",
+    "critic_estimate",
+    "gradient_penalty",
+    "wgan_gp",
+    "ring",
+    "remedies",
+    "mode_collapse",
+)
 BUDGET = 400  # seconds of the whole chapter at default scale, on two CPU cores

@@ -11,11 +11,13 @@ arXiv:1701.07875, example 1; Arjovsky and Bottou 2017, arXiv:1701.04862, theorem
 
 import math
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
 from kerasnotes.chapter02.losses import kl_divergence
+from kerasnotes.parts import floating, shape
 
 SMOKE = {"pairs": 5, "grid_points": 401}
 SECONDS = 1
@@ -27,30 +29,22 @@ def kl(p, q):
     Args:
         p, q: Distributions (..., outcomes), each summing to 1.
 
-    Returns:
-        Tensor (...).
-
-    Raises:
-        ValueError: If the shapes differ, or one of them is no distribution.
-
+    Returns: Tensor (...).
+    Raises: ValueError: If the shapes differ, or one of them is no distribution.
     Source: Chapter 02, `losses.kl_divergence`, under the name that the papers use.
     """
     return kl_divergence(p, q)
 
 
 def js(p, q):
-    """The Jensen-Shannon divergence: the mean divergence of p and of q from their middle, in nats.
+    """The Jensen-Shannon divergence: the mean divergence of p and of q from their middle, from 0 to ln 2.
 
-    It is symmetric and lies between 0 (equal) and ln 2 (no outcome in common); its square root is a distance.
-
-    Args, Returns, Raises:
-        As for `kl`.
+    Args, Returns, Raises: As for `kl`.
 
     Source: Lin 1991, Divergence measures based on the Shannon entropy, IEEE Trans. Information Theory 37(1).
     """
-    p, q = (_floats(name, value) for name, value in (("p", p), ("q", q)))
-    if p.shape != q.shape:
-        raise ValueError(f"q: expected the shape of p, {tuple(p.shape)}, got {tuple(q.shape)}")
+    p = _floats("p", p)
+    q = shape("q", _floats("q", q), *p.shape)
     middle = (p + q) / 2
     return (kl(p, middle) + kl(q, middle)) / 2
 
@@ -72,16 +66,12 @@ def wasserstein_1d(p, q, x):
 
     Source: Vallender 1973, Calculation of the Wasserstein distance between probability distributions on the line.
     """
-    p, q, x = (_floats(name, value) for name, value in (("p", p), ("q", q), ("x", x)))
-    q, x = tf.cast(q, p.dtype), tf.cast(x, p.dtype)
-    if p.shape != q.shape or len(p.shape) == 0 or tuple(x.shape) != (p.shape[-1],):
-        shapes = f"{tuple(p.shape)}, {tuple(q.shape)} and {tuple(x.shape)}"
-        raise ValueError(f"p, q, x: expected (..., points) twice and (points,), got {shapes}")
-    if tf.executing_eagerly():
-        for name, value in (("p", p), ("q", q)):
-            total = np.sum(value.numpy(), axis=-1, dtype=np.float64)
-            if np.min(value) < 0 or np.abs(total - 1).max() > 1e-3:
-                raise ValueError(f"{name}: expected distributions that sum to 1 along the last axis, got {value}")
+    x = shape("x", _floats("x", x), None)
+    p = shape("p", _floats("p", p), *np.shape(p)[:-1], *x.shape)
+    q, x = tf.cast(shape("q", _floats("q", q), *p.shape), p.dtype), tf.cast(x, p.dtype)
+    for name, value in (("p", p), ("q", q)):
+        if tf.executing_eagerly() and not (np.min(value) >= 0 and np.allclose(tf.reduce_sum(value, -1), 1, atol=1e-3)):
+            raise ValueError(f"{name}: expected distributions that sum to 1 along the last axis, got {value}")
     order = tf.argsort(x)
     x = tf.gather(x, order)
     surplus = tf.cumsum(tf.gather(p - q, order, axis=-1), axis=-1)  # what has to be carried on to the next point
@@ -100,10 +90,9 @@ def wasserstein_of_samples(a, b):
     Raises:
         ValueError: If the shapes differ, or a value is not finite.
     """
-    a, b = (_floats(name, value) for name, value in (("a", a), ("b", b)))
-    if a.shape != b.shape or len(a.shape) == 0:
-        raise ValueError(f"b: expected the shape of a, (..., n), got {tuple(b.shape)} for {tuple(a.shape)}")
-    return tf.reduce_mean(tf.abs(tf.sort(a, axis=-1) - tf.sort(tf.cast(b, a.dtype), axis=-1)), axis=-1)
+    a = _floats("a", a)
+    b = tf.cast(shape("b", _floats("b", b), *a.shape), a.dtype)
+    return tf.reduce_mean(tf.abs(tf.sort(a, axis=-1) - tf.sort(b, axis=-1)), axis=-1)
 
 
 def optimal_discriminator(p_data, p_model):
@@ -141,10 +130,8 @@ def game_value(p_data, p_model, discriminator):
     Source: Goodfellow et al. 2014, arXiv:1406.2661, equation 1.
     """
     p_data, p_model = _densities(p_data, p_model)
-    answers = tf.cast(_floats("discriminator", discriminator), p_data.dtype)
-    if answers.shape != p_data.shape or len(p_data.shape) == 0:
-        shapes = f"{tuple(answers.shape)} for {tuple(p_data.shape)}"
-        raise ValueError(f"discriminator: expected the shape of p_data, (..., outcomes), got {shapes}")
+    answers = shape("discriminator", _floats("discriminator", discriminator), *p_data.shape)
+    answers = tf.cast(answers, p_data.dtype)
     if tf.executing_eagerly() and not 0 <= np.min(answers) <= np.max(answers) <= 1:
         raise ValueError(f"discriminator: expected probabilities between 0 and 1, got {answers}")
     return tf.reduce_sum(tf.math.xlogy(p_data, answers) + tf.math.xlog1py(p_model, -answers), axis=-1)
@@ -152,9 +139,7 @@ def game_value(p_data, p_model, discriminator):
 
 def _floats(name, value):
     value = tf.convert_to_tensor(value, dtype_hint=tf.float64)
-    value = value if value.dtype.is_floating else tf.cast(value, tf.float64)
-    if 0 in value.shape:
-        raise ValueError(f"{name}: expected numbers, got an empty array of the shape {tuple(value.shape)}")
+    value = floating(name, value if value.dtype.is_floating else tf.cast(value, tf.float64))
     if tf.executing_eagerly() and not np.isfinite(value).all():
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
     return value
@@ -162,13 +147,28 @@ def _floats(name, value):
 
 def _densities(p_data, p_model):
     p_data = _floats("p_data", p_data)
-    p_model = tf.cast(_floats("p_model", p_model), p_data.dtype)
-    if p_data.shape != p_model.shape:
-        raise ValueError(f"p_model: expected the shape of p_data, {tuple(p_data.shape)}, got {tuple(p_model.shape)}")
+    p_model = tf.cast(shape("p_model", _floats("p_model", p_model), *p_data.shape), p_data.dtype)
     for name, value in (("p_data", p_data), ("p_model", p_model)):
         if tf.executing_eagerly() and np.min(value) < 0:
             raise ValueError(f"{name}: expected probabilities or densities of at least 0, got {np.min(value)}")
     return p_data, p_model
+
+
+def example():
+    """Two points on a line, a step and then a mile apart: Keras's divergence, and the three of this lesson."""
+    p, q = tf.constant([0.5, 0.5, 0.0]), tf.constant([0.5, 0.1, 0.4])
+    print("KL by Keras and by ours:", float(keras.losses.KLDivergence()(p, q)), float(kl(p, q)))
+    for distance in (1.0, 1000.0):
+        x = tf.Variable([0.0, distance])
+        with tf.GradientTape() as tape:
+            work = wasserstein_1d([1.0, 0.0], [0.0, 1.0], x)
+        pull = tf.convert_to_tensor(tape.gradient(work, x)).numpy()
+        apart = [[1.0, 0.0], [0.0, 1.0]]
+        print(f"at the distance {distance:g}: KL {float(kl(*apart)):g}, JS {float(js(*apart)):.4f}, Wasserstein "
+              f"{float(work):g} with the slopes {pull}")  # fmt: skip
+    best = optimal_discriminator(p, q)
+    print("the best discriminator:", best.numpy(), "wins", float(game_value(p, q, best)))
+    print("2 JS − 2 ln 2:", 2 * float(js(p, q)) - 2 * math.log(2))
 
 
 def lesson(report, *, pairs: int = 50, grid_points: int = 4001, seed: int = 0):
@@ -209,7 +209,7 @@ def _two_points(report):
     report.check("Wasserstein is |θ|", [row[4] for row in rows], np.abs(distances), rtol=1e-12)
     report.check("and its slope is the sign of θ", slopes, list(np.sign(distances)))
     report.check("for θ = 0 all are 0", zero[1:5], [0.0] * 4)
-    report.note("KL and JS compare probabilities outcome by outcome. Where the outcomes lie does not enter them.")
+    report.note("KL and JS compare outcome by outcome. Where the outcomes lie does not enter them.")
 
 
 def _distances(report, p, q, rng):
@@ -262,9 +262,8 @@ def _generator(report, p, q, rng):
     slopes = [tape.gradient(value, logits) for value in (saturating, twice_js, other, difference)]
     report.check("log(1 − D) has the slope of 2 JS", slopes[0], slopes[1], atol=1e-9)
     report.check("−log D has the slope of KL(model, data) − 2 JS: it pushes JS up", slopes[2], slopes[3], atol=1e-9)
-    report.at_least(
-        "the two losses pull differently: largest difference", tf.reduce_max(abs(slopes[0] - slopes[2])), 0.01
-    )
+    largest = tf.reduce_max(abs(slopes[0] - slopes[2]))
+    report.at_least("the two losses pull differently: largest difference", largest, 0.01)
 
 
 def _two_hills(report, grid_points):
@@ -284,17 +283,14 @@ def _two_hills(report, grid_points):
     at_six = int(np.argmin(np.abs(theta - 6)))
     report.at_most("slope of JS at θ = 6, twelve deviations", slopes["JS"][at_six], 1e-6)
     figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.2))
-    for number, (name, values) in enumerate(series.items()):
-        style = {"linestyle": plots.LINE_STYLES[number], "color": f"C{number}", "label": name}
-        left.plot(theta, values, **style)
-        right.plot(theta, np.maximum(slopes[name], 1e-18), **style)
+    plots.curves(theta, series, xlabel="distance θ of the hills", ylabel="nats, or units of θ",
+                 title="From some distance on\nJS is level at ln 2", ax=left)  # fmt: skip
     left.axhline(math.log(2), color="0.6", linewidth=1)
-    left.annotate("ln 2", (8, math.log(2)), (0, 4), textcoords="offset points", ha="right", color="0.4")
-    left.set(xlabel="distance θ of the hills", ylabel="nats, or units of θ", ylim=(-0.2, 8.2))
-    left.set_title("From some distance on\nJS is level at ln 2")
-    right.set(xlabel="distance θ of the hills", ylabel="size of the slope", yscale="log", ylim=(1e-14, 1e3))
-    right.set_title("so that its slope\ncannot pull the hills together")
-    right.legend(loc="lower left")
+    left.set(ylim=(-0.2, 8.2))
+    sizes = {name: np.maximum(slope, 1e-18) for name, slope in slopes.items()}
+    plots.curves(theta, sizes, xlabel="distance θ of the hills", ylabel="size of the slope", yscale="log",
+                 title="so that its slope\ncannot pull the hills together", ax=right)  # fmt: skip
+    right.set(ylim=(1e-14, 1e3))
     report.figure(
         "Three distances between two hills",
         figure,

@@ -1,16 +1,14 @@
 """A generator learns a distribution that it never sees, from nothing but a discriminator's slope.
 
 Two networks take turns: one tells real numbers from drawn ones, the other shifts its draws to where the first says
-"real". What the reader should see: the losses are cross-entropies, each player moves its own weights only, and a
-discriminator that is always right leaves the first form of the generator's loss without a slope. The game's equilibria
-can be counted out for small tables; and on the game xy gradient steps circle outwards, with momentum even faster.
+"real". What the reader should see: each player moves its own weights only; the generator's mass moves to where the
+discriminator's answer is high, until the answer is one half everywhere; and since the two circle around their
+equilibrium, the mean of the generator's weights over the last half of training is nearer to it than the last weights.
 
-Notes: chapter 11, "Generative adversarial networks, game theory" (生成对抗网络、博弈论).
-Source: Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1 and figure 1; Nash 1951, Non-cooperative games; Gidel et
-al. 2019, arXiv:1807.04740, section 4 (momentum on bilinear games).
+Notes: chapter 11, "Generative adversarial networks" (生成对抗网络).
+Source: Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1 and figure 1; Yazıcı et al. 2019, arXiv:1806.04498, section
+3 (averages of the generator's weights).
 """
-
-import itertools
 
 import keras
 import numpy as np
@@ -18,109 +16,13 @@ import tensorflow as tf
 
 from kerasnotes import plots
 from kerasnotes.chapter11.divergences import optimal_discriminator, wasserstein_of_samples
+from kerasnotes.chapter11.games import bilinear_growth, bilinear_path, equilibria  # noqa: F401 (once defined here)
+from kerasnotes.chapter11.saturation import discriminator_loss, generator_loss
+from kerasnotes.chapter11.side_by_side import ParallelDense, parallel_mlp, take_turns  # noqa: F401 (once defined here)
 
-SMOKE = {"steps": 6, "runs": 2, "perfect_steps": 3, "batch_size": 16, "units": 8, "samples": 200}
+SMOKE = {"steps": 6, "runs": 2, "batch_size": 16, "units": 8, "samples": 200}
 FULL = {"runs": 10, "steps": 20000}
-SECONDS = 14
-
-
-class ParallelDense(keras.layers.Layer):
-    """A dense layer for each of several independent runs, side by side: (runs, batch, inputs) to (runs, batch, units).
-
-    One product of batches of matrices computes all runs, many times faster than one run after the other. A sum over
-    the runs' losses gives each run its own gradient, and optimizers that work weight by weight keep the runs apart.
-
-    Args:
-        runs: Number of runs.
-        units: Outputs of the layer.
-        activation: As in `keras.layers.Dense`.
-        seed: Pair of whole numbers (start, layer); run i starts from start + i, uniform as in Glorot and Bengio 2010.
-
-    Raises:
-        ValueError: If runs or units are not positive, or the input has another number of runs.
-    """
-
-    def __init__(self, runs, units, activation=None, seed=(0, 0), **kwargs):
-        super().__init__(**kwargs)
-        for name, value in (("runs", runs), ("units", units)):
-            _expect_whole(name, value, 1)
-        self.runs, self.units, self.seed = runs, units, seed
-        self.activation = keras.activations.get(activation)
-
-    def build(self, input_shape):
-        if len(input_shape) != 3 or input_shape[0] != self.runs:
-            raise ValueError(f"inputs: expected ({self.runs} runs, batch, inputs), got the shape {tuple(input_shape)}")
-        limit = np.sqrt(6 / (input_shape[-1] + self.units))
-        rngs = [np.random.default_rng((self.seed[0] + run, *self.seed[1:])) for run in range(self.runs)]
-        start = np.stack([rng.uniform(-limit, limit, (input_shape[-1], self.units)) for rng in rngs])
-        self.kernel = self.add_weight(
-            shape=start.shape, initializer=lambda shape, dtype: tf.constant(start, dtype), name="kernel"
-        )
-        self.bias = self.add_weight(shape=(self.runs, 1, self.units), initializer="zeros", name="bias")
-
-    def call(self, x):
-        return self.activation(tf.matmul(x, self.kernel) + self.bias)
-
-
-def parallel_mlp(runs, inputs, hidden, outputs, seed=0, activation="relu"):
-    """Fully connected networks for several runs at once, with a linear last layer.
-
-    Args:
-        runs: Number of independent runs.
-        inputs, outputs: Numbers of a sample before and after.
-        hidden: Units of the hidden layers.
-        seed: Seed of the first run's start; the next runs take the next seeds.
-        activation: Activation of the hidden layers.
-
-    Returns:
-        A `keras.Sequential` from (runs, batch, inputs) to (runs, batch, outputs), with its weights in place.
-
-    Raises:
-        ValueError: If a size is not positive.
-    """
-    _expect_whole("inputs", inputs, 1)
-    layers = [ParallelDense(runs, units, activation, (seed, i)) for i, units in enumerate(hidden)]
-    model = keras.Sequential([*layers, ParallelDense(runs, outputs, None, (seed, len(hidden)))])
-    model(tf.zeros((runs, 1, inputs)))
-    return model
-
-
-def discriminator_loss(real_logits, fake_logits):
-    """The discriminator's cross-entropy: −log D(real) − log(1 − D(fake)), with D the sigmoid of the logits.
-
-    Args:
-        real_logits, fake_logits: Logits of the answer "real", (batch,) or (batch, 1); axes before that are runs of
-            their own.
-
-    Returns:
-        The mean over the batch, one number a run: () or (runs,). It is finite for all finite logits.
-
-    Raises:
-        ValueError: If a batch is empty, or holds more than one logit a sample.
-
-    Source: Goodfellow et al. 2014, arXiv:1406.2661, equation 1, with the sign of a loss.
-    """
-    real_logits, fake_logits = _logits("real_logits", real_logits), _logits("fake_logits", fake_logits)
-    return _batch_mean(tf.nn.softplus(-real_logits)) + _batch_mean(tf.nn.softplus(fake_logits))
-
-
-def generator_loss(fake_logits, saturating=False):
-    """What the generator descends: −log D(fake), or the game's own log(1 − D(fake)), whose slope dies if D is sure.
-
-    Args:
-        fake_logits: The discriminator's logits of generated samples, shaped as in `discriminator_loss`.
-        saturating: Whether to take the second form.
-
-    Returns:
-        The mean over the batch, one number a run.
-
-    Raises:
-        ValueError: As `discriminator_loss`.
-
-    Source: Goodfellow et al. 2014, arXiv:1406.2661, equation 1 and the end of section 3.
-    """
-    fake_logits = _logits("fake_logits", fake_logits)
-    return _batch_mean(-tf.nn.softplus(fake_logits) if saturating else tf.nn.softplus(-fake_logits))
+SECONDS = 21
 
 
 def discriminator_step(generator, discriminator, optimizer, real, noise, loss=discriminator_loss):
@@ -160,65 +62,6 @@ def generator_step(generator, discriminator, optimizer, noise, loss=generator_lo
     return value
 
 
-def take_turns(discriminator_turn, generator_turn, steps, discriminator_steps=1, every=None, record=None, seed=0):
-    """Let two players take turns, many turns in one compiled call.
-
-    Args:
-        discriminator_turn, generator_turn: Callables from two seeds, an integer tensor (2, 2), to a loss. They must
-            have made all variables before, and draw what they need from the seeds.
-        steps: Turns of the generator.
-        discriminator_steps: Turns of the discriminator before each of them.
-        every: Steps between two calls of `record`; None for one call only, at the end.
-        record: Callable of the number of steps so far, called at 0, after each `every` steps and at the end, or None.
-        seed: Seed of all draws.
-
-    Returns:
-        Dictionary with `"step"` (records,), and the players' last losses `"discriminator"` and `"generator"`, each
-        (records, ...), where the records are those after step 0.
-
-    Raises:
-        ValueError: If steps, discriminator_steps or every is no positive whole number.
-    """
-    every = steps if every is None else every
-    for name, value in (("steps", steps), ("discriminator_steps", discriminator_steps), ("every", every)):
-        _expect_whole(name, value, 1)
-
-    def seeds_of(turn):
-        return tf.stack([(seed, 2 * turn), (seed, 2 * turn + 1)])
-
-    def one_step(step, discriminator_value, generator_value):
-        first = step * (discriminator_steps + 1)
-
-        def one_turn(i, _):
-            return i + 1, discriminator_turn(seeds_of(first + i))
-
-        start = (tf.constant(0, tf.int64), discriminator_value)
-        _, discriminator_value = tf.while_loop(lambda i, _: i < discriminator_steps, one_turn, start)
-        return step + 1, discriminator_value, generator_turn(seeds_of(first + discriminator_steps))
-
-    def many_steps(first, last):
-        losses = tuple(tf.zeros(shape) for shape in shapes)
-        return tf.while_loop(lambda step, *_: step < last, one_step, (first, *losses))[1:]
-
-    turns = (discriminator_turn, generator_turn)
-    shapes = [
-        tf.function(turn, autograph=False).get_concrete_function(seeds_of(tf.constant(0, tf.int64))).output_shapes
-        for turn in turns
-    ]
-    compiled = tf.function(many_steps, jit_compile=True, autograph=False)
-    history = {"step": [], "discriminator": [], "generator": []}
-    if record is not None:
-        record(0)
-    for first in range(0, steps, every):
-        last = min(first + every, steps)
-        losses = compiled(*(tf.constant(number, tf.int64) for number in (first, last)))
-        for name, value in zip(history, (last, *losses), strict=True):
-            history[name].append(np.asarray(value))
-        if record is not None:
-            record(last)
-    return {name: np.stack(values) for name, values in history.items()}
-
-
 def train_gan(generator, discriminator, sample_data, sample_noise, steps, *, discriminator_steps=1, learning_rate=2e-4,
               discriminator_objective=discriminator_loss, generator_objective=generator_loss, every=None, record=None,
               seed=0):  # fmt: skip
@@ -241,16 +84,18 @@ def train_gan(generator, discriminator, sample_data, sample_noise, steps, *, dis
     """
     generator_optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5)
     discriminator_optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5)
+    # a compiled loop must not create variables
     generator_optimizer.build(generator.trainable_variables)
     discriminator_optimizer.build(discriminator.trainable_variables)
 
+    # tell real from drawn
     def discriminator_turn(seeds):
         real, noise = sample_data(seeds[0]), sample_noise(seeds[1])
-        loss = discriminator_step(
+        return discriminator_step(
             generator, discriminator, discriminator_optimizer, real, noise, discriminator_objective
         )
-        return loss
 
+    # draw what passes for real
     def generator_turn(seeds):
         return generator_step(
             generator, discriminator, generator_optimizer, sample_noise(seeds[1]), generator_objective
@@ -259,135 +104,62 @@ def train_gan(generator, discriminator, sample_data, sample_noise, steps, *, dis
     return take_turns(discriminator_turn, generator_turn, steps, discriminator_steps, every, record, seed)
 
 
-def equilibria(payoffs_a, payoffs_b):
-    """The Nash equilibria of a game in a table, counted out: every choice of equally many rows and columns is tried.
+def average_weights(moments):
+    """The mean of a network's weights over several moments of its training.
 
-    Player a chooses a row, player b a column. At an equilibrium neither gains by changing alone.
-
-    Args:
-        payoffs_a, payoffs_b: What a and what b wins, each (rows, columns).
-
-    Returns:
-        List of pairs (probabilities of the rows, probabilities of the columns). All of them, unless the game is
-        degenerate (ties between best answers); then there may be infinitely many.
-
-    Raises:
-        ValueError: If the tables differ in shape, are empty, or hold a value that is not finite.
-
-    Source: Nash 1951; support enumeration, Nisan et al. 2007, Algorithmic game theory, algorithm 3.4.
-    """
-    a, b = np.asarray(payoffs_a, float), np.asarray(payoffs_b, float)
-    if a.ndim != 2 or a.shape != b.shape or a.size == 0:
-        raise ValueError(f"payoffs_a, payoffs_b: expected one shape (rows, columns), got {a.shape} and {b.shape}")
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ValueError("payoffs_a, payoffs_b: expected finite numbers, got NaN or infinity")
-    found = []
-    for size in range(1, min(a.shape) + 1):
-        supports = (itertools.combinations(range(count), size) for count in a.shape)
-        for rows, columns in itertools.product(*map(list, supports)):
-            of_b = _indifferent(a[np.ix_(rows, columns)], columns, a.shape[1])  # b's mixture leaves a no preference
-            of_a = _indifferent(b[np.ix_(rows, columns)].T, rows, a.shape[0])
-            if of_a is None or of_b is None:
-                continue
-            regrets = (a @ of_b).max() - of_a @ a @ of_b, (of_a @ b).max() - of_a @ b @ of_b
-            if max(regrets) < 1e-9:
-                found.append((of_a, of_b))
-    return found
-
-
-def _indifferent(payoffs, support, count):
-    """Positive probabilities on `support` that make all rows of `payoffs` equally good, or None."""
-    size = len(support)
-    system = np.block([[payoffs, -np.ones((size, 1))], [np.ones((1, size)), np.zeros((1, 1))]])
-    if np.linalg.matrix_rank(system) <= size:
-        return None
-    shares = np.linalg.solve(system, np.eye(size + 1)[-1])[:-1]
-    if shares.min() < 1e-9:
-        return None
-    mixture = np.zeros(count)
-    mixture[list(support)] = shares
-    return mixture
-
-
-def bilinear_path(steps, learning_rate, momentum=0.0, alternating=False, start=(1.0, 0.0)):
-    """Play the game xy by gradient steps: one player shrinks it by x, the other makes it grow by y; (0, 0) is fair.
+    Players of a game circle around their equilibrium; the middle of the circle is nearer to it than any point on it.
 
     Args:
-        steps: Number of steps.
-        learning_rate: Learning rate of both, positive.
-        momentum: Share of its last move that each adds to its step, between −1 and 1.
-        alternating: Whether the second player sees the first one's new x, instead of both moving at once.
-        start: The first (x, y).
+        moments: List of lists of arrays, each as `model.get_weights()` returns them.
 
     Returns:
-        Array (steps + 1, 2).
+        List of arrays, for `model.set_weights`.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If there is no moment, or their weights differ in number.
 
-    Source: Gidel et al. 2019, arXiv:1807.04740, sections 3 and 4.
+    Source: Yazıcı et al. 2019, arXiv:1806.04498, section 3.1, equation 4 (uniform average).
     """
-    _expect_whole("steps", steps, 0)
-    state = np.array([*start, 0.0, 0.0])
-    path = [state[:2]]
-    for _ in range(steps):
-        state = _bilinear_step(state, learning_rate, momentum, alternating)
-        path.append(state[:2])
-    return np.stack(path)
+    if not moments:
+        raise ValueError("moments: expected the weights of at least one moment, got none")
+    return [np.mean(same, axis=0) for same in zip(*moments, strict=True)]
 
 
-def bilinear_growth(learning_rate, momentum=0.0, alternating=False):
-    """The factor by which the distance from (0, 0) grows a step in the end: the step's largest eigenvalue.
+def example():
+    """A generator that learns where a hill of numbers lies; the losses beside Keras's cross-entropy."""
+    starts = [keras.initializers.GlorotUniform(seed) for seed in range(3)]
+    generator = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer=starts[0])])
+    judge = [keras.layers.Dense(16, "relu", kernel_initializer=starts[1])]
+    discriminator = keras.Sequential([keras.Input((1,)), *judge, keras.layers.Dense(1, kernel_initializer=starts[2])])
 
-    Args, Raises: As for `bilinear_path`.
+    def noise(seed):
+        return tf.random.stateless_normal((64, 1), seed)
 
-    Returns:
-        Float: above 1 the players spiral outwards, below 1 they find (0, 0).
-    """
-    return float(np.abs(np.linalg.eigvals(_bilinear_step(np.eye(4), learning_rate, momentum, alternating))).max())
+    def real(seed):
+        return 3.0 + 0.5 * noise(seed)
 
-
-def _bilinear_step(state, learning_rate, momentum, alternating):
-    if not 0 < learning_rate < np.inf:
-        raise ValueError(f"learning_rate: expected a positive number, got {learning_rate!r}")
-    if not -1 < momentum < 1:
-        raise ValueError(f"momentum: expected a number between -1 and 1, got {momentum!r}")
-    x, y, x_move, y_move = state
-    x_move = momentum * x_move - learning_rate * y
-    y_move = momentum * y_move + learning_rate * (x + x_move if alternating else x)
-    return np.stack([x + x_move, y + y_move, x_move, y_move])
-
-
-def _logits(name, logits):
-    logits = tf.convert_to_tensor(logits)
-    logits = logits if logits.dtype.is_floating else tf.cast(logits, tf.float32)
-    if len(logits.shape) == 0 or 0 in logits.shape or (len(logits.shape) > 1 and logits.shape[-1] != 1):
-        raise ValueError(f"{name}: expected the shape (batch,) or (..., batch, 1), got {tuple(logits.shape)}")
-    return logits
-
-
-def _batch_mean(values):
-    return tf.reduce_mean(values, axis=-1 if len(values.shape) == 1 else (-2, -1))
-
-
-def _expect_whole(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+    print("drawn before:", generator(noise((0, 0))).numpy().mean())
+    history = train_gan(generator, discriminator, real, noise, 600, learning_rate=0.01, every=200)
+    print("drawn after: ", generator(noise((0, 0))).numpy().mean(), "where the data have 3")
+    print("discriminator's losses on the way:", history["discriminator"])
+    keras_loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    logits = discriminator(real((0, 1))), discriminator(generator(noise((0, 2))))
+    parts = [keras_loss(tf.fill((64, 1), label), each) for label, each in zip((1.0, 0.0), logits, strict=True)]
+    print("the loss by Keras and by ours:", float(sum(parts)), float(discriminator_loss(*logits)))
 
 
 def lesson(
     report,
     *,
-    steps: int = 8000,
+    steps: int = 12000,
     runs: int = 3,
     units: int = 32,
     batch_size: int = 256,
     learning_rate: float = 0.0005,
-    perfect_steps: int = 1000,
     samples: int = 20000,
     seed: int = 0,
 ):
-    """Check losses and turns, take a perfect discriminator's slope, count equilibria, and learn two hills.
+    """Check that each step moves one player, then learn two hills, with the generator's weights averaged at the end.
 
     Args:
         report: The report to write to.
@@ -396,34 +168,27 @@ def lesson(
         units: Units of each of two hidden layers (2 to 1024).
         batch_size: Samples in a batch (2 to 100000).
         learning_rate: Learning rate at the start; it falls to 0 (0.000001 to 1).
-        perfect_steps: Training steps of a discriminator against a generator that stands still (1 to 100000).
         samples: Samples to measure distances with (100 to 1000000).
         seed: Seed of all random draws (0 to 4294967295).
     """
-    _losses(report, np.random.default_rng(seed))
     _one_player_at_a_time(report, seed)
-    _perfect_discriminator(report, perfect_steps, seed)
-    _games(report)
-    _bilinear(report)
-    _two_hills_learnt(report, steps, runs, units, batch_size, learning_rate, samples, seed)
-
-
-def _losses(report, rng):
-    real, fake = (tf.constant(rng.normal(scale=3.0, size=(3, 64, 1)), tf.float32) for _ in range(2))
-    keras_loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    rows = []
-    for run in range(3):
-        ones, zeros = tf.ones((64, 1)), tf.zeros((64, 1))
-        both = keras_loss(ones, real[run]) + keras_loss(zeros, fake[run])
-        rows.append([both, keras_loss(ones, fake[run]), -keras_loss(zeros, fake[run])])
-    want = [tf.stack(values) for values in zip(*rows, strict=True)]
-    ours = [discriminator_loss(real, fake), generator_loss(fake), generator_loss(fake, saturating=True)]
-    report.check(
-        "the losses are Keras's cross-entropies with labels 1 and 0, run by run", ours, list(map(tf.stack, want))
+    generator = parallel_mlp(runs, 1, (units, units), 1, seed, "leaky_relu")
+    discriminator = parallel_mlp(runs, 1, (units, units), 1, seed + 1000, "leaky_relu")
+    look = _Look(generator, discriminator, samples, steps, seed)
+    history = train_gan(
+        generator,
+        discriminator,
+        lambda seed: _real_numbers(seed, (runs, batch_size, 1)),
+        lambda seed: tf.random.stateless_uniform((runs, batch_size, 1), seed, -1.0, 1.0),
+        steps,
+        learning_rate=keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, 0.0),
+        every=max(1, steps // 240),
+        record=look,
+        seed=seed,
     )
-    sure = tf.constant([100.0, -100.0])
-    at_ends = [discriminator_loss(-sure, sure), generator_loss(sure), generator_loss(sure, saturating=True)]
-    report.check("at logits ±100 they are 100, 50 and −50", at_ends, [100.0, 50.0, -50.0])
+    look.at_the_mean()
+    _distances(report, look, history)
+    _figure_one(report, look)
 
 
 def _one_player_at_a_time(report, seed):
@@ -431,10 +196,8 @@ def _one_player_at_a_time(report, seed):
     rng = np.random.default_rng((seed, 1))
     real, noise = (tf.constant(rng.normal(size=(2, 16, size)), tf.float32) for size in (1, 3))
     players = {"generator": generator, "discriminator": discriminator}
-    for name, step, data in (
-        ("generator", generator_step, (noise,)),
-        ("discriminator", discriminator_step, (real, noise)),
-    ):
+    steps = ("generator", generator_step, (noise,)), ("discriminator", discriminator_step, (real, noise))
+    for name, step, data in steps:
         before = {player: model.get_weights() for player, model in players.items()}
         step(generator, discriminator, keras.optimizers.Adam(0.01), *data)
         moved = {
@@ -444,112 +207,6 @@ def _one_player_at_a_time(report, seed):
         other = next(player for player in players if player != name)
         report.check(f"in the {name}'s step the {other}'s weights stand still", moved[other], 0.0, rtol=0, atol=0)
         report.at_least(f"and the {name}'s move", moved[name], 0.005)
-
-
-def _perfect_discriminator(report, perfect_steps, seed):
-    """Data far from all that a fresh generator draws; the discriminator learns to tell them apart without mistake."""
-    generator, discriminator = parallel_mlp(1, 2, (16,), 1, seed), parallel_mlp(1, 1, (16,), 1, seed + 100)
-    optimizer = keras.optimizers.Adam(0.02)
-    optimizer.build(discriminator.trainable_variables)
-    rng = np.random.default_rng((seed, 2))
-    real, noise = (tf.constant(rng.normal(size=(1, 256, size)), tf.float32) for size in (1, 2))
-    step = tf.function(lambda: discriminator_step(generator, discriminator, optimizer, real + 10.0, noise))
-    losses = [float(step()[0]) for _ in range(perfect_steps)]
-    variables = generator.trainable_variables
-    norms, values = [], []
-    for saturating in (True, False):
-        with tf.GradientTape() as tape:
-            value = generator_loss(discriminator(generator(noise)), saturating)
-        norms.append(float(tf.linalg.global_norm(tape.gradient(value, variables))))
-        values.append(float(value[0]))
-    rows = [
-        ["discriminator's, at the start", losses[0], None],
-        ["discriminator's, perfect", losses[-1], None],
-        ["log(1 − D), saturating", values[0], norms[0]],
-        ["−log D", values[1], norms[1]],
-    ]
-    columns = ["loss", "nats", "norm of its gradient in the generator"]
-    report.table("a discriminator without mistakes", columns, rows)
-    label = "perfect discriminator: gradient of log(1 − D) over that of −log D"
-    report.at_most(label, norms[0] / norms[1], 1e-3, trained=True)
-    report.at_most("the perfect discriminator's own loss, nats", losses[-1], 1e-3, trained=True)
-    logits = tf.constant([-10.0])
-    slopes = []
-    for saturating in (True, False):
-        with tf.GradientTape() as tape:
-            tape.watch(logits)
-            value = generator_loss(logits, saturating)
-        slopes.append(tape.gradient(value, logits)[0])
-    report.check("at one logit the ratio is e to the logit, here e⁻¹⁰", slopes[0] / slopes[1], np.exp(-10.0))
-    report.correction(
-        "when the generator stops learning",
-        course="The discriminator is too good: its loss is too large.",
-        correct="Its loss is near 0 then. What is missing is the generator's gradient, if its loss is log(1 − D).",
-        shown_by=f"a discriminator trained alone: loss {losses[-1]:.2g}, gradients {norms[0]:.2g} and {norms[1]:.2g}",
-    )
-
-
-def _games(report):
-    pennies = np.array([[1, -1], [-1, 1]])
-    hands = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
-    saddle = np.array([[3, 1], [4, 2]])
-    years = np.array([[-1, -10], [0, -8]])  # rows and columns: keep silent, confess
-    meeting = np.array([[2, 0], [0, 1]])
-    games = {
-        "matching pennies": (pennies, -pennies),
-        "rock, paper, scissors": (hands, -hands),
-        "a saddle point": (saddle, -saddle),
-        "prisoner's dilemma": (years, years.T),
-        "where to meet": (meeting, meeting[::-1, ::-1].T),
-    }
-    rows, found = [], {name: equilibria(*game) for name, game in games.items()}
-    for name, (a, b) in games.items():
-        for p, q in found[name]:
-            sums = f"{(a + b).min()} to {(a + b).max()}"
-            rows.append([name, sums, *(", ".join(f"{share:.3g}" for share in each) for each in (p, q)),
-                         p @ a @ q, p @ b @ q])  # fmt: skip
-    columns = ["game", "sum of the payoffs", "a's probabilities", "b's probabilities", "a wins", "b wins"]
-    report.table("equilibria, counted out", columns, rows)
-    even = [np.concatenate(found[name][0]) for name in ("matching pennies", "rock, paper, scissors")]
-    report.check("matching pennies ½, ½; rock, paper, scissors ⅓ each", even, [np.full(4, 1 / 2), np.full(6, 1 / 3)])
-    label = "a saddle point is where max min equals min max"
-    report.check(label, found["a saddle point"][0][0] @ saddle @ found["a saddle point"][0][1], saddle.min(1).max())
-    report.check(
-        "the prisoner's dilemma has one equilibrium: both confess", found["prisoner's dilemma"], [([0.0, 1.0],) * 2]
-    )
-    report.check("where to meet: three", len(found["where to meet"]), 3)
-    gain = years[0, 0] - years[1, 1]
-    report.at_least("years that each prisoner saves if they can bind themselves to silence", gain, 1)
-    sums = years + years.T
-    report.check("the prisoners' payoffs do not add up to a constant", int(np.ptp(sums)), 14)
-    report.correction(
-        "non-cooperative games",
-        course="Zero-sum and negative-sum games are the non-cooperative ones, by definition.",
-        correct="Non-cooperative means that no agreement binds, whatever the sums. The prisoners' payoffs add up to no "
-        "constant, those of two who want to meet are never negative, and both games are played without agreements.",
-        shown_by=f"sums of the prisoners' payoffs from {sums.min()} to {sums.max()}; their one equilibrium costs each "
-        f"{-years[1, 1]} years, an agreement would cost {-years[0, 0]}",
-    )
-
-
-def _bilinear(report):
-    rates, momenta = np.array([0.01, 0.05, 0.1, 0.2, 0.5, 1.0]), np.array([0.0, 0.3, 0.5, 0.7, 0.9])
-    growth = np.array([[bilinear_growth(rate, momentum) for momentum in momenta] for rate in rates])
-    report.check("on xy, steps at once grow by √(1 + η²)", growth[:, 0], np.sqrt(1 + rates**2))
-    roots = [[np.abs(np.roots([1, -(1 + m + 1j * r), m])).max() for m in momenta] for r in rates]
-    report.check("with momentum β by the larger root of λ² − (1 + β + iη)λ + β", growth, roots)
-    report.at_least("more momentum, faster outwards: least rise", np.diff(growth, axis=1).min(), 0.0)
-    lengths = [np.linalg.norm(bilinear_path(400, 0.1, momentum), axis=1)[[200, 400]] for momentum in momenta[:3]]
-    measured = [(late / early) ** (1 / 200) for early, late in lengths]
-    report.check("the paths grow like that", measured, growth[2, :3], rtol=1e-3)
-    rows = [[rate, *row] for rate, row in zip(rates, growth, strict=True)]
-    report.table("growth a step on xy", ["learning rate", *(f"momentum {m:g}" for m in momenta)], rows)
-    report.correction(
-        "oscillation",
-        course="Momentum damps the oscillation of the two players.",
-        correct="On the game xy the players circle outwards, and with momentum faster.",
-        shown_by=f"growth a step at learning rate 0.1: {growth[2, 0]:.4f} without, {growth[2, 2]:.4f} at momentum 0.5",
-    )
 
 
 def _real_numbers(seed, shape):
@@ -564,56 +221,62 @@ def _real_density(x):
     return sum(w * np.exp(-0.5 * ((x - m) / s) ** 2) / (s * np.sqrt(2 * np.pi)) for w, m, s in hills)
 
 
-def _two_hills_learnt(report, steps, runs, units, batch_size, learning_rate, samples, seed):
-    generator = parallel_mlp(runs, 1, (units, units), 1, seed, "leaky_relu")
-    discriminator = parallel_mlp(runs, 1, (units, units), 1, seed + 1000, "leaky_relu")
-    real = tf.tile(tf.sort(_real_numbers(tf.constant([seed, -1], tf.int64), (1, samples))), (runs, 1))
-    deviation = float(tf.math.reduce_std(real))
-    noise = tf.linspace(-1.0, 1.0, samples + 1)[:-1] + 1 / samples  # evenly spaced: no luck in the measurement
-    x = np.linspace(-3.5, 4, 301, dtype="float32")
-    grid = tf.tile(tf.constant(x[:, None])[None], (runs, 1, 1))
-    distances, snapshots = [], {}
+class _Look:
+    """Keeps weights on the way, and at every fourth look distances to the data and the first run's curves."""
 
-    def record(step):
-        drawn = generator(tf.tile(noise[None, :, None], (runs, 1, 1)))[..., 0]
-        distances.append(wasserstein_of_samples(drawn, real) / deviation)
-        snapshots[step] = drawn[0].numpy(), tf.sigmoid(discriminator(grid))[0, :, 0].numpy()
+    def __init__(self, generator, discriminator, samples, steps, seed):
+        self.generator, self.discriminator, self.steps = generator, discriminator, steps
+        runs = generator.layers[0].runs
+        real = tf.sort(_real_numbers(tf.constant([seed, -1], tf.int64), (1, samples)))
+        self.real, self.deviation = tf.tile(real, (runs, 1)), float(tf.math.reduce_std(real))
+        noise = tf.linspace(-1.0, 1.0, samples + 1)[:-1] + 1 / samples  # evenly spaced: no luck in the measurement
+        self.noise = tf.tile(noise[None, :, None], (runs, 1, 1))
+        self.x = np.linspace(-3.5, 4, 301, dtype="float32")
+        self.grid = tf.tile(tf.constant(self.x[:, None])[None], (runs, 1, 1))
+        self.moments, self.distances, self.curves = [], [], {}
 
-    every = max(1, steps // 60)
-    history = train_gan(
-        generator,
-        discriminator,
-        lambda seed: _real_numbers(seed, (runs, batch_size, 1)),
-        lambda seed: tf.random.stateless_uniform((runs, batch_size, 1), seed, -1.0, 1.0),
-        steps,
-        learning_rate=keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, 0.0),
-        every=every,
-        record=record,
-        seed=seed,
-    )
-    distances = np.stack(distances)  # (records, runs)
-    rows = [
-        [run, *(float(distances[i, run]) for i in (0, len(distances) // 2, -1)),
-         *(float(history[player][-1, run]) for player in ("discriminator", "generator"))]
-        for run in range(runs)
-    ]  # fmt: skip
-    columns = ["run", "distance at the start", "half way", "at the end", "discriminator's loss", "generator's loss"]
+    def __call__(self, step):
+        if len(self.moments) % 4 == 0 or step == self.steps:
+            self._measure(step)
+        self.moments.append(self.generator.get_weights())
+
+    def at_the_mean(self):
+        """Give the generators the mean of their weights over the last half of the steps, and measure once more."""
+        self.generator.set_weights(average_weights(self.moments[len(self.moments) // 2 :]))
+        self._measure(self.steps)
+
+    def _measure(self, step):
+        drawn = self.generator(self.noise)[..., 0]
+        self.distances.append(wasserstein_of_samples(drawn, self.real) / self.deviation)
+        self.curves[step] = drawn[0].numpy(), tf.sigmoid(self.discriminator(self.grid))[0, :, 0].numpy()
+
+
+def _distances(report, look, history):
+    *way, mean = np.stack(look.distances)  # each (runs,)
+    losses = [history[player][-1] for player in ("discriminator", "generator")]
+    columns = ["run", "at the start", "half way", "at the end", "mean weights", "last loss of D", "last loss of G"]
+    series = zip(way[0], way[len(way) // 2], way[-1], mean, *losses, strict=True)
+    rows = [[run, *each] for run, each in enumerate(series)]
     report.table("Wasserstein distance to the data, in its standard deviations", columns, rows)
-    mean, error = plots.mean_and_error(distances[-1])
-    report.note(f"Distance over {runs} runs: {mean:.3f} ± {error:.3f} standard deviations of the data.")
-    report.at_most("distance to the data at the end, largest of all runs", distances[-1].max(), 0.1, trained=True)
+    note = "Distance over {} runs: {:.3f} ± {:.3f} standard deviations of the data."
+    report.note(note.format(len(mean), *plots.mean_and_error(mean)))
+    report.at_most("distance to the data at the end, largest of all runs", mean.max(), 0.1, trained=True)
     label = "the discriminator's loss at the end, near the 2 ln 2 of one that can only guess"
-    report.check(label, history["discriminator"][-1].mean(), 2 * np.log(2), rtol=0, atol=0.1, trained=True)
-    report.note("The learning rate falls to 0 here, which algorithm 1 leaves open: at a steady rate the two circle on.")
-    _figure_one(report, snapshots, x)
+    report.check(label, losses[0].mean(), 2 * np.log(2), rtol=0, atol=0.1, trained=True)
+    report.note(
+        "The learning rate falls to 0 here, and the generator that is judged has the mean of its weights over the last "
+        "half of the steps; algorithm 1 leaves both open, and at a steady rate the two circle on. The mean was chosen "
+        "on seeds 100 to 115: there, after 8000 steps, the worst run's distance was 0.095 with the last weights, and "
+        "0.061, 0.043, 0.041 and 0.040 with the mean over the last tenth, fifth, third and half."
+    )
 
 
-def _figure_one(report, snapshots, x):
-    recorded = sorted(snapshots)
+def _figure_one(report, look):
+    recorded, x = sorted(look.curves), look.x
     chosen = [recorded[i] for i in (0, min(2, len(recorded) - 1), len(recorded) // 4, -1)]
     figure, axes = plots.subplots(1, 4, figsize=(14, 4.2), sharey=True)
     for ax, step in zip(axes, chosen, strict=True):
-        drawn, answers = snapshots[step]
+        drawn, answers = look.curves[step]
         counts, edges = np.histogram(drawn, np.linspace(-3.5, 4, 61), density=True)
         counts = np.minimum(counts, 1.6)
         density = np.interp(x, (edges[1:] + edges[:-1]) / 2, counts)
@@ -624,7 +287,7 @@ def _figure_one(report, snapshots, x):
         for z, point in zip(np.linspace(-3.5, 4, 25), drawn[:: max(1, len(drawn) // 25)], strict=False):
             ax.plot([z, np.clip(point, -3.5, 4)], [-0.45, -0.08], color="0.6", linewidth=0.8)
         ax.set(xlabel="x", ylim=(-0.5, 1.65), xlim=(-3.6, 4.1), yticks=[0, 0.5, 1, 1.5])
-        ax.set_title(f"step {step}")
+        ax.set_title(f"step {step}" + (",\nmean weights" if step == look.steps else ""))
     axes[0].set_ylabel("density, or probability")
     axes[0].legend(loc="upper right", fontsize=10)
     report.figure(

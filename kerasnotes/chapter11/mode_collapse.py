@@ -3,11 +3,11 @@
 Eight small Gaussians on a ring, and generators that should draw all of them. What the reader should see: how many modes
 a plain GAN and a WGAN with gradient penalty keep, over several seeds, and which share of the samples lies near a mode
 at all, which is another matter; how much both depend on the learning rate and the width; what two published remedies
-bring; and that momentum does not tame two players who circle.
+bring.
 
 Notes: chapter 11, "Mode collapse and training difficulties" (模式坍塌与训练困难).
 Source: Metz et al. 2017, arXiv:1611.02163, section 3.1 (the ring); Salimans et al. 2016, arXiv:1606.03498, sections 3.2
-and 3.4 (remedies); Gulrajani et al. 2017, arXiv:1704.00028; Gidel et al. 2019, arXiv:1807.04740, section 4.
+and 3.4 (remedies); Gulrajani et al. 2017, arXiv:1704.00028.
 """
 
 import keras
@@ -16,17 +16,12 @@ import tensorflow as tf
 from matplotlib.animation import FuncAnimation
 
 from kerasnotes import plots
-from kerasnotes.chapter11.gan import (
-    ParallelDense,
-    bilinear_growth,
-    discriminator_loss,
-    generator_step,
-    parallel_mlp,
-    take_turns,
-    train_gan,
-)
+from kerasnotes.chapter11.gan import generator_step, train_gan
+from kerasnotes.chapter11.gradient_penalty import gradient_penalty
+from kerasnotes.chapter11.remedies import MinibatchDiscrimination, smoothed_discriminator_loss
+from kerasnotes.chapter11.ring import modes_found, ring_of_gaussians, share_near_a_mode
+from kerasnotes.chapter11.side_by_side import ParallelDense, parallel_mlp, take_turns
 from kerasnotes.chapter11.wgan import critic_loss, wgan_generator_loss
-from kerasnotes.chapter11.wgan_gp import gradient_penalty
 
 SMOKE = {"steps": 2, "seeds": 2, "widths": (8,), "learning_rates": (0.001, 0.01), "batch_size": 8, "samples": 100}
 FULL = {"seeds": 10, "steps": 3000, "widths": (64, 32, 16)}
@@ -37,136 +32,69 @@ FRAMES = 16
 TURNS = 5  # of the discriminator or critic before each of the generator: Gulrajani et al. 2017, algorithm 1
 
 
-def ring_of_gaussians(modes, radius, deviation, samples, seed):
-    """Points from equal round Gaussians whose centers stand evenly on a circle.
+def train_with_penalty(
+    generator, critic, sample_data, sample_noise, steps, *, learning_rate, penalty=1.0, every=None, record=None, seed=0
+):
+    """WGAN-GP for several runs at once, five steps of the critic for each of the generator.
 
     Args:
-        modes: Number of Gaussians.
-        radius: Radius of the circle, positive.
-        deviation: Standard deviation of each Gaussian in each direction, at least 0.
-        samples: Number of points; each falls to a Gaussian at random.
-        seed: Seed of the draws.
+        generator, critic: Networks as `parallel_mlp` makes them, for equally many runs.
+        sample_data, sample_noise: Callables from a seed, an integer tensor (2,), to a batch (runs, batch, numbers).
+        steps, every, record, seed: As in `take_turns`.
+        learning_rate: A number, or a tensor (runs, 1, 1) with one for each run.
+        penalty: The factor λ of the gradient penalty.
 
     Returns:
-        `(points, centers)`: arrays (samples, 2) and (modes, 2), float32.
+        The history, as from `take_turns`; the critic's losses, without the penalty, are under `"discriminator"`.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a number of steps is not positive.
 
-    Source: Metz et al. 2017, arXiv:1611.02163, section 3.1.
+    Source: Gulrajani et al. 2017, arXiv:1704.00028, algorithm 1.
     """
-    for name, value in (("modes", modes), ("samples", samples)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name}: expected a positive whole number, got {value!r}")
-    if not 0 < radius < np.inf:
-        raise ValueError(f"radius: expected a positive number, got {radius!r}")
-    if not 0 <= deviation < np.inf:
-        raise ValueError(f"deviation: expected a number of at least 0, got {deviation!r}")
-    rng = np.random.default_rng(seed)
-    angles = 2 * np.pi * np.arange(modes) / modes
-    centers = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    points = centers[rng.integers(modes, size=samples)] + deviation * rng.normal(size=(samples, 2))
-    return points.astype(np.float32), centers.astype(np.float32)
+    runs = critic.layers[0].runs
+    optimizers = [keras.optimizers.Adam(lambda: learning_rate, beta_1=0.5, beta_2=0.9) for _ in range(2)]
+    # a compiled loop must not create variables
+    for optimizer, model in zip(optimizers, (generator, critic), strict=True):
+        optimizer.build(model.trainable_variables)
+
+    # value real samples above drawn ones, at slopes near 1
+    def critic_turn(seeds):
+        real, fake = sample_data(seeds[0]), generator(sample_noise(seeds[1]))
+        flat_critic = lambda x: tf.reshape(critic(tf.reshape(x, real.shape)), (-1, 1))  # noqa: E731
+        with tf.GradientTape() as tape:
+            value = critic_loss(critic(real), critic(fake))
+            flat = [tf.reshape(x, (-1, x.shape[-1])) for x in (real, fake)]
+            # A mean over all runs' samples, times the runs: each run's own mean counts once, and only for its weights.
+            total = tf.reduce_sum(value) + penalty * runs * gradient_penalty(flat_critic, *flat, seeds[0] + 1)
+        optimizers[1].apply(tape.gradient(total, critic.trainable_variables), critic.trainable_variables)
+        return value
+
+    # draw what the critic values
+    def generator_turn(seeds):
+        return generator_step(generator, critic, optimizers[0], sample_noise(seeds[1]), wgan_generator_loss)
+
+    return take_turns(critic_turn, generator_turn, steps, 5, every, record, seed)
 
 
-def modes_found(samples, centers, deviation):
-    """How many modes a set of samples covers: those with 1 % of the samples or more within 3 deviations.
+def example():
+    """Two runs of WGAN-GP side by side, on two points of the plane; the critics' losses by Keras's mean."""
+    data = tf.constant([[-1.0, 0.0], [1.0, 0.0]])
+    generator, critic = parallel_mlp(2, 2, (16,), 2, seed=0), parallel_mlp(2, 2, (16,), 1, seed=10)
 
-    Args:
-        samples: Points (..., samples, 2); axes before that are runs of their own.
-        centers: Centers of the modes (modes, 2).
-        deviation: Standard deviation of a mode, positive.
+    def real(seed):
+        return tf.gather(data, tf.random.stateless_uniform((2, 32), seed, 0, 2, tf.int32))
 
-    Returns:
-        Integer array (...).
+    def noise(seed):
+        return tf.random.stateless_normal((2, 32, 2), seed)
 
-    Raises:
-        ValueError: If the shapes do not fit, a point is not finite, or the deviation is not positive.
-    """
-    return np.sum(np.mean(_near(samples, centers, deviation), axis=-2) >= 0.01, axis=-1)
-
-
-def share_near_a_mode(samples, centers, deviation):
-    """Which share of the samples lies within 3 deviations of any mode; of the true ones it is 1 − e^−4.5 = 98.9 %.
-
-    Args, Raises: As for `modes_found`.
-
-    Returns:
-        Array (...).
-    """
-    return np.mean(np.any(_near(samples, centers, deviation), axis=-1), axis=-1)
-
-
-def _near(samples, centers, deviation):
-    samples, centers = np.asarray(samples, float), np.asarray(centers, float)
-    if samples.ndim < 2 or samples.size == 0 or samples.shape[-1] != 2:
-        raise ValueError(f"samples: expected the shape (..., samples, 2), got {samples.shape}")
-    if centers.ndim != 2 or centers.size == 0 or centers.shape[-1] != 2:
-        raise ValueError(f"centers: expected the shape (modes, 2), got {centers.shape}")
-    for name, value in (("samples", samples), ("centers", centers)):
-        if not np.isfinite(value).all():
-            raise ValueError(f"{name}: expected finite points, got NaN or infinity")
-    if not 0 < deviation < np.inf:
-        raise ValueError(f"deviation: expected a positive number, got {deviation!r}")
-    return np.linalg.norm(samples[..., None, :] - centers, axis=-1) <= 3 * deviation  # (..., samples, modes)
-
-
-def smoothed_discriminator_loss(real_logits, fake_logits, target=0.9):
-    """The discriminator's loss with one-sided label smoothing: real samples have the label `target` instead of 1.
-
-    Fakes keep the label 0. A discriminator that is surer than the target pays for it.
-
-    Args:
-        real_logits, fake_logits: As in `gan.discriminator_loss`.
-        target: Label of the real samples, above 0 and at most 1.
-
-    Returns:
-        One number a run.
-
-    Raises:
-        ValueError: If the target is out of its range, or as `gan.discriminator_loss`.
-
-    Source: Salimans et al. 2016, arXiv:1606.03498, section 3.4.
-    """
-    if not 0 < target <= 1:
-        raise ValueError(f"target: expected a number above 0 and at most 1, got {target!r}")
-    # −log(1 − D) = −log D + logit
-    logits = tf.convert_to_tensor(real_logits)
-    axis = -1 if len(logits.shape) == 1 else (-2, -1)
-    return discriminator_loss(logits, fake_logits) + (1 - target) * tf.reduce_mean(logits, axis=axis)
-
-
-class MinibatchDiscrimination(keras.layers.Layer):
-    """Appends to each sample how near the others of its batch are, so that sameness can be seen.
-
-    Every sample gets `kernels` projections of `size` numbers; its k-th new feature is the sum, over the other samples,
-    of e to the minus distance (in absolute values) of the k-th projections: near 0 in a varied batch, batch size − 1
-    in a batch of copies.
-
-    Args:
-        runs: Number of independent runs: (runs, batch, inputs) becomes (runs, batch, inputs + kernels).
-        kernels: New features.
-        size: Numbers in a projection.
-        seed: Seed of the start.
-
-    Raises:
-        ValueError: If runs, kernels or size are not positive.
-
-    Source: Salimans et al. 2016, arXiv:1606.03498, section 3.2.
-    """
-
-    def __init__(self, runs, kernels=8, size=4, seed=0, **kwargs):
-        super().__init__(**kwargs)
-        for name, value in (("kernels", kernels), ("size", size)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"{name}: expected a positive whole number, got {value!r}")
-        self.kernels, self.size = kernels, size
-        self.projection = ParallelDense(runs, kernels * size, seed=(seed, 99))
-
-    def call(self, x):
-        m = tf.reshape(self.projection(x), (*x.shape[:2], self.kernels, self.size))
-        distance = tf.reduce_sum(tf.abs(m[:, :, None] - m[:, None]), axis=-1)  # (runs, batch, batch, kernels)
-        return tf.concat([x, tf.reduce_sum(tf.exp(-distance), axis=2) - 1.0], axis=-1)
+    train_with_penalty(generator, critic, real, noise, 30, learning_rate=0.01)
+    drawn = generator(noise((0, 1)))
+    for run in range(2):
+        print(f"run {run}: first coordinates", np.sort(drawn[run, :, 0])[::6].round(1))
+    values = critic(real((0, 2))), critic(drawn)
+    by_keras = keras.ops.mean(values[1], axis=(1, 2)) - keras.ops.mean(values[0], axis=(1, 2))
+    print("critics' losses by keras.ops.mean and by ours:", by_keras.numpy(), critic_loss(*values).numpy())
 
 
 def lesson(
@@ -196,15 +124,11 @@ def lesson(
         samples: Samples to count modes with (100 to 100000).
         seed: Seed of all random draws (0 to 4294967295).
     """
-    _counting(report, seed)
-    _remedies_by_hand(report, seed)
-    _momentum(report)
-
     ring = _Ring(modes, batch_size, samples, seed)
     rows, first = [], {}
     methods = {
         "GAN": _train_plain,
-        "WGAN-GP": lambda *each, **more: _train_with_penalty(*each, **more, penalty=penalty),
+        "WGAN-GP": lambda *each, **more: train_with_penalty(*each, **more, penalty=penalty),
     }
     for width in report.track(widths, "widths"):
         for name, train in methods.items():
@@ -218,52 +142,11 @@ def lesson(
     rows.sort(key=lambda row: (-row[0], row[1], row[2]))
     title = f"modes found of {modes} and share of the samples near one, mean over {seeds} seeds after {steps} steps"
     report.table(title, ["width", "learning rate", "method", *columns], rows)
+    starts = [snapshots[0] for snapshots in first.values()]
+    report.check("both methods start from the same generators: their first samples", *starts, rtol=0, atol=0)
     _compare(report, ring, first, widths[0], learning_rates[0], seeds)
     _remedies(report, ring, first, steps, widths[0], learning_rates[0], seeds)
     _figure(report, ring, first)
-
-
-def _counting(report, seed):
-    points, centers = ring_of_gaussians(8, RADIUS, DEVIATION, 20000, (seed, 1))
-    report.check("the true points cover all modes", int(modes_found(points, centers, DEVIATION)), 8)
-    share, want = share_near_a_mode(points, centers, DEVIATION), 1 - np.exp(-4.5)
-    error = np.sqrt(want * (1 - want) / len(points))
-    label = "and 1 − e^−4.5 of them lie within 3 deviations, to 4 standard errors"
-    report.check(label, float(share), want, rtol=0, atol=4 * error)
-    one = np.tile(centers[:1], (200, 1))
-    one[:2], one[2] = centers[1], centers[2]
-    report.check("two samples of 200 make a mode, one does not", int(modes_found(one, centers, DEVIATION)), 2)
-
-
-def _remedies_by_hand(report, seed):
-    rng = np.random.default_rng((seed, 2))
-    real, fake = (tf.constant(rng.normal(scale=3, size=(2, 20, 1)), tf.float32) for _ in range(2))
-    keras_loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    want = [keras_loss(tf.fill((20, 1), 0.9), real[run]) + keras_loss(tf.zeros((20, 1)), fake[run]) for run in range(2)]
-    label = "one-sided smoothing is Keras's cross-entropy with labels 0.9 and 0"
-    report.check(label, smoothed_discriminator_loss(real, fake), tf.stack(want))
-    layer = MinibatchDiscrimination(1, kernels=3, size=2, seed=seed)
-    copies, spread = tf.ones((1, 6, 2)), 1e3 * tf.constant(rng.normal(size=(1, 6, 2)), tf.float32)
-    report.check("six copies: each has 5 others at distance 0", layer(copies)[..., 2:], np.full((1, 6, 3), 5.0))
-    report.check("six points far apart: none", layer(spread)[..., 2:], np.zeros((1, 6, 3)), atol=1e-3)
-
-
-def _momentum(report):
-    rates, momenta = (0.05, 0.1, 0.2), (-0.5, 0.0, 0.5, 0.9)
-    rows = []
-    for alternating in (False, True):
-        for rate in rates:
-            growth = [bilinear_growth(rate, momentum, alternating) for momentum in momenta]
-            rows.append(["in turn" if alternating else "at once", rate, *growth])
-    columns = ["steps", "learning rate", *(f"momentum {momentum:g}".replace("-", "−") for momentum in momenta)]
-    report.table("the game xy: growth of the distance from (0, 0) a step", columns, rows)
-    at_once, in_turn = (np.array([row[2:] for row in part]) for part in (rows[:3], rows[3:]))
-    report.check("steps at once, without momentum: √(1 + η²)", at_once[:, 1], np.sqrt(1 + np.square(rates)))
-    label = "momentum 0.5 over none, excess of the growth over 1: least ratio"
-    report.at_least(label, np.min((at_once[:, 2] - 1) / (at_once[:, 1] - 1)), 2.0)
-    report.check("steps in turn, without momentum, neither grow nor shrink", in_turn[:, 1], np.ones(3))
-    report.at_most("in turn with momentum −0.5 they come in: largest growth", in_turn[:, 0].max(), 1 - 1e-4)
-    report.note("What helps on xy is the opposite of the usual advice: steps in turn, and negative momentum.")
 
 
 class _Ring:
@@ -318,32 +201,6 @@ def _train_plain(generator, discriminator, *data_and_steps, learning_rate, **mor
         learning_rate=lambda: learning_rate,
         **{"discriminator_steps": TURNS, **more},
     )
-
-
-def _train_with_penalty(
-    generator, critic, sample_data, sample_noise, steps, *, learning_rate, penalty, every, record, seed
-):
-    """WGAN-GP for several runs at once, five critic steps a turn."""
-    runs = critic.layers[0].runs
-    optimizers = [keras.optimizers.Adam(lambda: learning_rate, beta_1=0.5, beta_2=0.9) for _ in range(2)]
-    for optimizer, model in zip(optimizers, (generator, critic), strict=True):
-        optimizer.build(model.trainable_variables)
-
-    def critic_turn(seeds):
-        real, fake = sample_data(seeds[0]), generator(sample_noise(seeds[1]))
-        flat_critic = lambda x: tf.reshape(critic(tf.reshape(x, real.shape)), (-1, 1))  # noqa: E731
-        with tf.GradientTape() as tape:
-            value = critic_loss(critic(real), critic(fake))
-            flat = [tf.reshape(x, (-1, x.shape[-1])) for x in (real, fake)]
-            # A mean over all runs' samples, times the runs: each run's own mean counts once, and only for its weights.
-            total = tf.reduce_sum(value) + penalty * runs * gradient_penalty(flat_critic, *flat, seeds[0] + 1)
-        optimizers[1].apply(tape.gradient(total, critic.trainable_variables), critic.trainable_variables)
-        return value
-
-    def generator_turn(seeds):
-        return generator_step(generator, critic, optimizers[0], sample_noise(seeds[1]), wgan_generator_loss)
-
-    return take_turns(critic_turn, generator_turn, steps, TURNS, every, record, seed)
 
 
 def _compare(report, ring, first, width, rate, seeds):
@@ -415,11 +272,12 @@ def _figure(report, ring, first):
         "the GAN and all by WGAN-GP.",
     )
 
-    moments = [recorded[round(share * (len(recorded) - 1))] for share in np.linspace(0, 1, FRAMES)]
+    frames = min(FRAMES, len(recorded))
+    moments = [recorded[round(share * (len(recorded) - 1))] for share in np.linspace(0, 1, frames)]
     figure, axes = plots.subplots(1, 2, figsize=(8, 4.4), dpi=80)
 
     def draw(frame):
-        step = moments[min(frame, FRAMES - 1)]
+        step = moments[min(frame, frames - 1)]
         for ax, (name, snapshots) in zip(axes, first.items(), strict=True):
             ax.clear()
             _scatter(ax, ring, snapshots[step][0])
@@ -428,7 +286,7 @@ def _figure(report, ring, first):
 
     report.figure(
         "Two generators learning",
-        FuncAnimation(figure, draw, frames=FRAMES + 4, interval=300),  # the last picture stays for a moment
+        FuncAnimation(figure, draw, frames=frames + frames // 4, interval=300),  # the last picture stays for a moment
         alt="Animation of the same two runs: the GAN's samples gather at a few of the eight circles and stay there, "
         "those of WGAN-GP spread over the ring and gather at all of them.",
     )

@@ -3,7 +3,7 @@
 Two numbers for drawn images, both read off a classifier: is every image clearly one class, with all classes there
 (inception score), and do the features have the mean and covariance of the data's (Fréchet distance)? What the reader
 should see: sets of digits made worse on purpose, and which number notices which. One distinct digit a class
-scores nearly 10, as good as the data. And the Fréchet distance of few samples is too large.
+scores nearly 10, as good as the data. And few samples look worse than many.
 
 Notes: chapter 11, "Evaluating generative models" (生成模型的评价).
 Source: Salimans et al. 2016, arXiv:1606.03498, section 4 (inception score); Heusel et al. 2017, arXiv:1706.08500,
@@ -16,6 +16,8 @@ import keras
 import numpy as np
 
 from kerasnotes import data, plots, training
+from kerasnotes.chapter11.judge import build_classifier, classify, draw_images, mode_coverage, trained_classifier
+from kerasnotes.parts import shape, whole
 
 SMOKE = {"images": 512, "test_images": 400, "classifier_epochs": 1}
 SECONDS = 21
@@ -25,15 +27,13 @@ def inception_score(probabilities, splits=10):
     """exp of the mean divergence KL(p(class | image) ‖ p(class)), from 1 to the number of classes.
 
     It is high when every image is clearly of one class and all classes are there. The data are cut into `splits` parts
-    in their order, and each part has its own p(class): the score of few samples is too low, and so depends on the
-    size of a part.
+    in their order, each with its own p(class): the score of few samples is too low, so the size of a part matters.
 
     Args:
         probabilities: Array (samples, classes), a classifier's output for each image; rows add up to 1.
         splits: Number of parts, at most one for each sample.
 
-    Returns:
-        `(mean, deviation)` of the score over the parts, two floats; the deviation is that of the parts themselves.
+    Returns: `(mean, deviation)` of the score over the parts, two floats; the deviation is that of the parts themselves.
 
     Raises:
         ValueError: If `probabilities` is empty, has another rank, or rows that are no distribution; or if `splits` is
@@ -46,8 +46,8 @@ def inception_score(probabilities, splits=10):
         raise ValueError(f"probabilities: expected (samples, classes), not empty, got an array of shape {p.shape}")
     if not (p >= 0).all() or not np.allclose(p.sum(axis=1), 1, rtol=0, atol=1e-4):
         raise ValueError("probabilities: expected rows of at least 0 that add up to 1, got others")
-    if isinstance(splits, bool) or not isinstance(splits, (int, np.integer)) or not 1 <= splits <= len(p):
-        raise ValueError(f"splits: expected a whole number from 1 to {len(p)}, the samples, got {splits!r}")
+    if whole("splits", splits) > len(p):
+        raise ValueError(f"splits: expected at most {len(p)}, the samples, got {splits!r}")
 
     def plogp(q):
         return q * np.log(np.where(q > 0, q, 1))
@@ -69,12 +69,9 @@ def frechet_distance(features_a, features_b):
         features_a, features_b: Arrays (samples, features), at least two samples each. The expected distance of small
             samples is too large: compare sets of one size only.
 
-    Returns:
-        The distance, a float, in squared units of the features.
+    Returns: The distance, a float, in squared units of the features.
 
-    Raises:
-        ValueError: If an array has another rank, fewer than two samples, other features than the other one, or values
-            that are not finite.
+    Raises: ValueError: If an array has another rank, fewer than two samples, other features, or values not finite.
 
     Source: Heusel et al. 2017, arXiv:1706.08500, equation 6; Dowson and Landau 1982.
     """
@@ -85,8 +82,7 @@ def frechet_distance(features_a, features_b):
         if not np.isfinite(features).all():
             raise ValueError(f"{name}: expected finite values, got NaN or infinity")
     a, b = sets.values()
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"features_a, features_b: expected equally many features, got {a.shape[1]} and {b.shape[1]}")
+    shape("features_b", b, None, a.shape[1])
     covariance_a, covariance_b = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (a, b))
     values, vectors = np.linalg.eigh(covariance_a)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
@@ -94,85 +90,6 @@ def frechet_distance(features_a, features_b):
     cross = np.sqrt(np.maximum(mixed, 0)).sum()
     distance = np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2) + np.trace(covariance_a + covariance_b) - 2 * cross
     return float(max(distance, 0.0))  # rounding may leave a tiny negative number for equal sets
-
-
-def mode_coverage(labels, classes):
-    """Share of the classes that occur among labels.
-
-    Args:
-        labels: Whole numbers (samples,) from 0 to classes − 1.
-        classes: Number of classes that there are.
-
-    Returns:
-        A float from 1/classes to 1.
-
-    Raises:
-        ValueError: If there is no label, a label is no class, or `classes` is not a positive whole number.
-    """
-    if isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 1:
-        raise ValueError(f"classes: expected a positive whole number, got {classes!r}")
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or labels.size == 0 or labels.dtype.kind not in "iu":
-        raise ValueError(f"labels: expected whole numbers (samples,), not empty, got {labels.dtype} {labels.shape}")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels: expected 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
-    return len(np.unique(labels)) / int(classes)
-
-
-def build_classifier(steps, seed=0):
-    """A small convolutional classifier of digits, compiled, whose last hidden layer gives features of images.
-
-    Train it with `fit` on pixels from −1 to 1 (samples, 28, 28, 1) and labels 0 to 9, in `steps` batches.
-
-    Args:
-        steps: Training steps over which the learning rate falls to zero, at least 1.
-        seed: Seed of the initial weights.
-
-    Returns:
-        A compiled `keras.Model` with outputs logits (batch, 10) and a layer "features" of 64 units.
-
-    Raises:
-        ValueError: If `steps` is not a positive whole number.
-    """
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise ValueError(f"steps: expected a positive whole number, got {steps!r}")
-    seeds = [int(number) for number in np.random.default_rng(seed).integers(2**31, size=4)]
-    starts = [keras.initializers.HeUniform(number) for number in seeds]
-    inputs = x = keras.Input((28, 28, 1))
-    for filters, start in ((16, starts[0]), (32, starts[1])):
-        x = keras.layers.Conv2D(filters, 5, 2, "same", activation="relu", kernel_initializer=start)(x)
-    x = keras.layers.Flatten()(x)
-    x = keras.layers.Dense(64, "relu", kernel_initializer=starts[2], name="features")(x)
-    classifier = keras.Model(inputs, keras.layers.Dense(10, kernel_initializer=starts[3], name="logits")(x))
-    rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    classifier.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
-    return classifier
-
-
-def classify(classifier, images, batch_size=1000):
-    """Features and class probabilities of images.
-
-    Args:
-        classifier: A model with a layer "features" and outputs logits, such as `build_classifier` returns.
-        images: Array (samples, 28, 28, 1), pixels from −1 to 1.
-        batch_size: Images at a time.
-
-    Returns:
-        `(features, probabilities)`: float32 (samples, units of the layer), float64 (samples, classes).
-
-    Raises:
-        ValueError: If there are no images, or a pixel is not a number from −1 to 1.
-    """
-    images = np.asarray(images, np.float32)
-    if images.ndim != 4 or images.size == 0:
-        raise ValueError(f"images: expected (samples, height, width, channels), not empty, got shape {images.shape}")
-    if not np.abs(images).max() <= 1 + 1e-6:
-        raise ValueError(f"images: expected pixels from −1 to 1, got {images.min():g} to {images.max():g}")
-    outputs = [classifier.get_layer("features").output, classifier.output]
-    parts = keras.Model(classifier.inputs, outputs).predict(images, batch_size=batch_size, verbose=0)
-    features, logits = (np.asarray(part, np.float32) for part in parts)
-    return features, _softmax(logits)
 
 
 def score_images(classifier, images, reference_features, coverage_of=1000):
@@ -187,8 +104,7 @@ def score_images(classifier, images, reference_features, coverage_of=1000):
         Dictionary: "score" and "deviation" of `inception_score` in 10 parts, "coverage", "frechet", and "confidence",
         the mean of each image's largest probability.
 
-    Raises:
-        ValueError: As `classify`, `inception_score` and `frechet_distance`.
+    Raises: As `classify`, `inception_score` and `frechet_distance`.
     """
     features, probabilities = classify(classifier, images)
     score, deviation = inception_score(probabilities)
@@ -201,19 +117,60 @@ def score_images(classifier, images, reference_features, coverage_of=1000):
     }
 
 
-def _softmax(logits):
-    exponentials = np.exp(np.float64(logits) - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
+class Judge:
+    """Scores a generator on its way and at its end, with real images beside it.
+
+    For each look on the way `path` has a row (steps, inception score, digits found, Fréchet distance), from a fifth of
+    the images, and `strips` ten drawn images of the same noise.
+
+    Args:
+        classifier: As in `classify`.
+        real: Real images (samples, 28, 28, 1) whose features are the reference: as many will be drawn at the end.
+        seed: Seed of all noise.
+    """
+
+    def __init__(self, classifier, real, seed=0):
+        self.classifier, self.samples, self.seed = classifier, len(real), seed
+        self.reference = classify(classifier, real)[0]
+        self.path, self.strips = [], []
+
+    def look(self, generator, done):
+        """Score the generator after `done` steps."""
+        drawn = draw_images(generator, max(100, self.samples // 5), (self.seed, 7))
+        scored = score_images(self.classifier, drawn, self.reference)
+        self.path.append([done, scored["score"], round(10 * scored["coverage"]), scored["frechet"]])
+        self.strips.append(draw_images(generator, 10, (self.seed, 8)))
+
+    def verdict(self, generator, real):
+        """Score the generator at the end, and real images beside it; returns both sets of images by name."""
+        images = {"drawn digits": draw_images(generator, self.samples, (self.seed, 9)), "test digits": real}
+        self.scored = {name: score_images(self.classifier, each, self.reference) for name, each in images.items()}
+        return images
+
+    def table(self):
+        """Columns and rows of the verdict."""
+        rows = [[name, *(round(10 * n) if key == "coverage" else n for key, n in scored.items())]
+                for name, scored in self.scored.items()]  # fmt: skip
+        return ["images", "inception score", "deviation of 10 parts", "digits found in 1,000", "Fréchet distance",
+                "mean confidence"], rows  # fmt: skip
 
 
-def lesson(
-    report,
-    *,
-    images: int = 60000,
-    test_images: int = 10000,
-    classifier_epochs: int = 4,
-    seed: int = 0,
-):
+def example():
+    """The two scores of made-up probabilities and features, beside their closed forms."""
+    rng = np.random.default_rng(0)
+    sure = np.eye(10)[np.tile(np.arange(10), 30)]
+    print("inception score of sure answers, ten classes in turn:", inception_score(sure)[0])
+    print("of one class only:", inception_score(np.eye(10)[np.zeros(300, int)])[0])
+    p = rng.dirichlet(np.ones(10), size=300)
+    divergence = keras.losses.KLDivergence()(p, np.broadcast_to(p.mean(axis=0), p.shape))  # the mean over the images
+    print("by keras.losses.KLDivergence and by ours:", math.exp(divergence), inception_score(p, splits=1)[0])
+    features = rng.normal(size=(1000, 3))
+    classifier, noise = build_classifier(steps=1), np.float32(rng.uniform(-1, 1, (20, 28, 28, 1)))
+    print("all figures of a set:", score_images(classifier, noise, classify(classifier, noise)[0]))
+    print("Fréchet distance of a set moved by (3, 4, 0):", frechet_distance(features, features + np.array([3, 4, 0])))
+
+
+def lesson(report, *, images: int = 60000, test_images: int = 10000, classifier_epochs: int = 4, seed: int = 0):
     """Hold both scores against closed forms, then spoil real digits in several ways and score them.
 
     Args:
@@ -224,46 +181,25 @@ def lesson(
         seed: Seed of all random draws (0 to 4294967295).
     """
     _closed_forms(report, np.random.default_rng((seed, 1)))
-    (x, y), (x_test, y_test) = data.mnist()
+    (x, _), (x_test, y_test) = data.mnist()
     x, x_test = (np.float32(pixels)[..., None] / 127.5 - 1 for pixels in (x[:images], x_test))
-    y = np.int32(y[:images])
     rng = np.random.default_rng((seed, 2))
     picked = rng.permutation(len(x_test))[:test_images]  # the first half of the test set is the easier one
     x_test, y_test = x_test[picked], np.int32(y_test[picked])
-    classifier = build_classifier(classifier_epochs * math.ceil(len(x) / 128), seed)
-    training.fit(classifier, x, y, batch_size=128, epochs=classifier_epochs, seed=seed, track=report.track)
-    accuracy = training.evaluate(classifier, x_test, y_test)["accuracy"]
+    classifier = trained_classifier(data.mnist, training.fit, images, classifier_epochs, seed)
+    accuracy = np.mean(classify(classifier, x_test)[1].argmax(axis=1) == y_test)
     report.at_least("the classifier's test accuracy", got=accuracy, bound=0.985, trained=True)
 
     shuffled = rng.permutation(len(x))[: len(x_test)]
     reference = classify(classifier, x[shuffled])[0]
     sets = _spoilt_sets(x_test, y_test, classify(classifier, x_test)[1], rng)
-    scored = {name: score_images(classifier, pixels, reference) for name, pixels in sets.items()}
-    report.table(
-        f"{len(x_test):,} images of each kind; Fréchet distances to as many training digits",
-        ["images", "inception score", "deviation of 10 parts", "digits found", "Fréchet distance"],
-        [[name, s["score"], s["deviation"], round(10 * s["coverage"]), s["frechet"]] for name, s in scored.items()],
-    )
-    real = scored["test digits"]
-    report.at_least("inception score of the test digits", got=real["score"], bound=9.4, trained=True)
-    repeated, half, noisy = (scored[name] for name in ("one distinct digit a class", "digits 0 to 4", "noise of 0.8"))
-    label = "one digit a class, repeated: its score over the test digits' score"
-    report.at_least(label, got=repeated["score"] / real["score"], bound=0.95, trained=True)
-    label = "its Fréchet distance over that of the test digits"
-    report.at_least(label, got=repeated["frechet"] / real["frechet"], bound=10.0, trained=True)
-    label = "five classes score 5, but for the classifier's errors"
-    report.check(label, got=half["score"], want=5.0, rtol=0.05, trained=True)
-    label = "noise raises the Fréchet distance: over that of the test digits"
-    report.at_least(label, got=noisy["frechet"] / real["frechet"], bound=10.0, trained=True)
+    scored = {name: score_images(classifier, each, reference) for name, each in sets.items()}
+    _what_each_notices(report, scored, len(x_test))
     _few_samples(report, classifier, x[shuffled], x_test)
-    report.note(
-        "The published scores use the Inception network on photographs. Here a classifier of digits takes its place, "
-        "so these figures compare sets within this chapter and no others."
-    )
-    figure = _figure(classifier, x_test, y_test, reference, rng)
+    report.note("Published scores use the Inception network on photographs: these compare within this chapter only.")
     report.figure(
         "what each score notices",
-        figure,
+        _figure(classifier, x_test, y_test, reference, rng),
         alt="Left: with fewer classes the inception score falls to 1 and the Fréchet distance rises. Right: with fewer "
         "distinct digits a class the score stays above 9 down to one digit, while the Fréchet distance rises.",
     )
@@ -310,6 +246,25 @@ def _spoilt_sets(x, y, probabilities, rng):
     }
 
 
+def _what_each_notices(report, scored, count):
+    report.table(
+        f"{count:,} images of each kind; Fréchet distances to as many training digits",
+        ["images", "inception score", "deviation of 10 parts", "digits found", "Fréchet distance"],
+        [[name, s["score"], s["deviation"], round(10 * s["coverage"]), s["frechet"]] for name, s in scored.items()],
+    )
+    names = "test digits", "one distinct digit a class", "digits 0 to 4", "noise of 0.8"
+    real, repeated, half, noisy = map(scored.get, names)
+    report.at_least("inception score of the test digits", got=real["score"], bound=9.4, trained=True)
+    label = "one digit a class, repeated: its score over the test digits' score"
+    report.at_least(label, got=repeated["score"] / real["score"], bound=0.95, trained=True)
+    label = "five classes score 5, but for the classifier's errors"
+    report.check(label, got=half["score"], want=5.0, rtol=0.05, trained=True)
+    label = "its Fréchet distance over that of the test digits"
+    report.at_least(label, got=repeated["frechet"] / real["frechet"], bound=10.0, trained=True)
+    label = "noise raises the Fréchet distance: over that of the test digits"
+    report.at_least(label, got=noisy["frechet"] / real["frechet"], bound=10.0, trained=True)
+
+
 def _few_samples(report, classifier, real, test):
     """Both scores of real images by how many there are."""
     a, b = (classify(classifier, pixels) for pixels in (real, test))
@@ -317,10 +272,9 @@ def _few_samples(report, classifier, real, test):
     rows = [[n, *inception_score(b[1][:n]), frechet_distance(a[0][:n], b[0][:n])] for n in sizes]
     columns = ["images in each set", "inception score", "deviation of 10 parts", "Fréchet distance"]
     report.table("real digits against real digits: few samples look worse than many", columns, rows)
-    label = "Fréchet distance of 100 real digits over that of the most"
-    report.at_least(label, got=rows[0][3] / rows[-1][3], bound=5.0, trained=True)
-    label = "inception score that 100 real digits lose to the most"
-    report.at_least(label, got=rows[-1][1] - rows[0][1], bound=0.5, trained=True)
+    few, most = rows[0], rows[-1]
+    report.at_least("Fréchet distance of 100 real digits over that of the most", few[3] / most[3], 5.0, trained=True)
+    report.at_least("inception score that 100 real digits lose to the most", most[1] - few[1], 0.5, trained=True)
 
 
 def _figure(classifier, x, y, reference, rng):
@@ -337,16 +291,9 @@ def _figure(classifier, x, y, reference, rng):
         (axes[1], distinct, fewer_images, "distinct digits a class", "Fewer distinct digits:\nthe score does not"),
     )
     for ax, positions, picks, xlabel, title in panels:
-        scores = [inception_score(probabilities[pick])[0] for pick in picks]
-        distances = [frechet_distance(features[pick], reference) for pick in picks]
-        other = ax.twinx()
-        (left,) = ax.plot(positions, scores, "o-", color="C0")
-        (right,) = other.plot(positions, distances, "s--", color="C1")
-        ax.set(xlabel=xlabel, ylabel="inception score", ylim=(0, 10.5))
-        other.set(ylabel="Fréchet distance", ylim=(0, None))
-        other.grid(False)
-        other.spines["right"].set_visible(True)
-        ax.set_title(title)
-        ax.legend([left, right], ["inception score", "Fréchet distance"], loc="center right")
+        scores = "inception score", [inception_score(probabilities[pick])[0] for pick in picks]
+        distances = "Fréchet distance", [frechet_distance(features[pick], reference) for pick in picks]
+        plots.two_scales(positions, scores, distances, xlabel=xlabel, title=title, ax=ax, legend="center right")
+        ax.set(ylim=(0, 10.5))
     axes[1].set_xscale("log")
     return figure
