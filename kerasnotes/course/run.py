@@ -18,7 +18,6 @@ from pathlib import Path
 from kerasnotes.course import catalog, render, store
 from kerasnotes.course.fingerprint import Fingerprints
 from kerasnotes.course.progress import Tracker
-from kerasnotes.course.report import Report
 from kerasnotes.course.store import effective_settings
 from kerasnotes.course.terminal import (
     EXIT_FAILED,
@@ -86,6 +85,8 @@ def run_module(module, *, scale="default", seed=0, settings=None):
         if key not in known:
             raise ValueError(f"{key}: {lesson.full_name} has no such setting.{catalog.suggest(key, list(known))}")
         changed[key] = known[key].validate(value)
+    from kerasnotes.course.report import Report  # NumPy, which listing need not wait for
+
     report = Report(lesson.full_name, scale=scale, seed=seed, settings=effective_settings(lesson, scale, seed, changed))
     _seed(seed)
     module.lesson(report, **report.settings)
@@ -98,6 +99,8 @@ def run_lesson(lesson, settings, *, scale="default", seed=0, progress=None, show
     An exception of the lesson is recorded with its traceback; KeyboardInterrupt passes through. `provenance` is
     `store.provenance(lesson)`, for callers that have it already.
     """
+    from kerasnotes.course.report import Report
+
     record = Report(lesson.full_name, scale=scale, seed=seed, settings=settings, progress=progress, show=show)
     memory = PeakMemory()
     start = time.perf_counter()
