@@ -65,9 +65,12 @@ def test_it_trains_with_fit_and_one_seed_gives_one_result():
     for _ in range(2):
         vae = small(4)
         history = training.fit(vae, x, batch_size=16, epochs=5, form="loop").history
-        results.append(history["loss"])
-    assert results[0] == results[1]
-    assert results[0][-1] < results[0][0]
+        results.append((history["loss"], vae.get_weights()))
+    for first, second in zip(results[0][1], results[1][1], strict=True):
+        np.testing.assert_array_equal(first, second)
+    # TensorFlow may add the parts of the running mean in another order, in Keras's fit as well: the last bit is free.
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-6)
+    assert results[0][0][-1] < results[0][0][0]
     assert set(history) == {"loss", "reconstruction", "kl"}
 
 
