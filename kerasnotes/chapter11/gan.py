@@ -1,9 +1,10 @@
 """A generator learns a distribution that it never sees, from nothing but a discriminator's slope.
 
-Two networks take turns: one tells real numbers from drawn ones, the other shifts its draws to where the first says
-"real". What the reader should see: each player moves its own weights only; the generator's mass moves to where the
-discriminator's answer is high, until the answer is one half everywhere; and since the two circle around their
-equilibrium, the mean of the generator's weights over the last half of training is nearer to it than the last weights.
+Two networks take turns. The discriminator tells real numbers from those that the generator draws; the generator has no
+data, and shifts its draws to where the discriminator says "real". What the reader should see: each player moves its own
+weights only; the draws go where the discriminator's answer is high, until the answer is one half everywhere. There
+neither can gain any more: this is the equilibrium. The two circle around it, and the mean of the generator's weights
+over the last half of training is nearer to it than the last weights.
 
 Notes: chapter 11, "Generative adversarial networks" (生成对抗网络).
 Source: Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1 and figure 1; Yazıcı et al. 2019, arXiv:1806.04498, section
@@ -32,15 +33,14 @@ def discriminator_step(generator, discriminator, optimizer, real, noise, loss=di
         generator: Model from noise to samples.
         discriminator: Model from samples to logits.
         optimizer: The discriminator's Keras optimizer.
-        real, noise: A batch of real samples, and one of noise.
+        real, noise: A batch of real samples, and one of noise, each (batch, size) or (runs, batch, size).
         loss: Callable `(real_logits, fake_logits) -> loss`.
 
-    Returns:
-        The loss before the step.
+    Returns: The loss before the step, () or (runs,).
     """
-    fake = generator(noise)
+    fake = generator(noise)  # before the tape, which therefore knows no way back to the generator
     with tf.GradientTape() as tape:
-        value = loss(discriminator(real), discriminator(fake))
+        value = loss(discriminator(real), discriminator(fake))  # the gradient is that of the sum over the runs
     optimizer.apply(tape.gradient(value, discriminator.trainable_variables), discriminator.trainable_variables)
     return value
 
@@ -53,11 +53,10 @@ def generator_step(generator, discriminator, optimizer, noise, loss=generator_lo
         optimizer: The generator's Keras optimizer.
         loss: Callable `fake_logits -> loss`.
 
-    Returns:
-        The loss before the step.
+    Returns: The loss before the step, () or (runs,).
     """
     with tf.GradientTape() as tape:
-        value = loss(discriminator(generator(noise)))
+        value = loss(discriminator(generator(noise)))  # the slope passes through both, but only one takes a step
     optimizer.apply(tape.gradient(value, generator.trainable_variables), generator.trainable_variables)
     return value
 
@@ -70,32 +69,33 @@ def train_gan(generator, discriminator, sample_data, sample_noise, steps, *, dis
     Args:
         generator, discriminator: Keras models, as in `discriminator_step`.
         sample_data, sample_noise: Callables from a seed, an integer tensor (2,), to a batch of real samples or noise.
-        steps, discriminator_steps, every, record, seed: As in `take_turns`.
+        steps, discriminator_steps: Steps of the generator, and of the discriminator before each of them.
+        every, record: `record`, if not None, is called with the steps so far: at 0, after each `every` and at the end.
+        seed: Seed of all draws.
         learning_rate: Learning rate of both players, or a Keras schedule.
         discriminator_objective, generator_objective: Losses, as in `discriminator_step` and `generator_step`.
 
-    Returns:
-        The history, as from `take_turns`.
+    Returns: Dictionary of "step" and both players' last losses until then, "discriminator" and "generator"; each
+        (records, ...), where step 0 has no record.
 
-    Raises:
-        ValueError: If a number of steps is not positive.
+    Raises: ValueError: If a number of steps is not positive.
 
     Source: Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1; its optimizer: Radford et al. 2016, arXiv:1511.06434.
     """
-    generator_optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5)
+    generator_optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5)  # at 0.9 the two oscillate (Radford et al.)
     discriminator_optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5)
     # a compiled loop must not create variables
     generator_optimizer.build(generator.trainable_variables)
     discriminator_optimizer.build(discriminator.trainable_variables)
 
-    # tell real from drawn
+    # tell real from drawn, with fresh draws in every turn: its two seeds are for data and noise
     def discriminator_turn(seeds):
         real, noise = sample_data(seeds[0]), sample_noise(seeds[1])
         return discriminator_step(
             generator, discriminator, discriminator_optimizer, real, noise, discriminator_objective
         )
 
-    # draw what passes for real
+    # draw what passes for real, by the discriminator as it is now
     def generator_turn(seeds):
         return generator_step(
             generator, discriminator, generator_optimizer, sample_noise(seeds[1]), generator_objective
@@ -110,19 +110,17 @@ def average_weights(moments):
     Players of a game circle around their equilibrium; the middle of the circle is nearer to it than any point on it.
 
     Args:
-        moments: List of lists of arrays, each as `model.get_weights()` returns them.
+        moments: The weights at several points in time, each a list of arrays as from `model.get_weights()`.
 
-    Returns:
-        List of arrays, for `model.set_weights`.
+    Returns: List of arrays, for `model.set_weights`.
 
-    Raises:
-        ValueError: If there is no moment, or their weights differ in number.
+    Raises: ValueError: If there is no moment, or their weights differ in number.
 
     Source: Yazıcı et al. 2019, arXiv:1806.04498, section 3.1, equation 4 (uniform average).
     """
     if not moments:
         raise ValueError("moments: expected the weights of at least one moment, got none")
-    return [np.mean(same, axis=0) for same in zip(*moments, strict=True)]
+    return [np.mean(same, axis=0) for same in zip(*moments, strict=True)]  # `same`: one array at all moments
 
 
 def example():
@@ -173,7 +171,7 @@ def lesson(
     """
     _one_player_at_a_time(report, seed)
     generator = parallel_mlp(runs, 1, (units, units), 1, seed, "leaky_relu")
-    discriminator = parallel_mlp(runs, 1, (units, units), 1, seed + 1000, "leaky_relu")
+    discriminator = parallel_mlp(runs, 1, (units, units), 1, seed + 1000, "leaky_relu")  # both keep (runs, batch, 1)
     look = _Look(generator, discriminator, samples, steps, seed)
     history = train_gan(
         generator,
@@ -182,7 +180,7 @@ def lesson(
         lambda seed: tf.random.stateless_uniform((runs, batch_size, 1), seed, -1.0, 1.0),
         steps,
         learning_rate=keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, 0.0),
-        every=max(1, steps // 240),
+        every=max(1, steps // 240),  # half of these moments make the mean
         record=look,
         seed=seed,
     )
@@ -192,6 +190,7 @@ def lesson(
 
 
 def _one_player_at_a_time(report, seed):
+    """One step of each player, and how far the weights of both have moved in it."""
     generator, discriminator = parallel_mlp(2, 3, (8,), 1, seed), parallel_mlp(2, 1, (8,), 1, seed + 100)
     rng = np.random.default_rng((seed, 1))
     real, noise = (tf.constant(rng.normal(size=(2, 16, size)), tf.float32) for size in (1, 3))
@@ -212,12 +211,12 @@ def _one_player_at_a_time(report, seed):
 def _real_numbers(seed, shape):
     """Two hills, 0.7 N(−1, 0.5²) and 0.3 N(1.5, 0.6²)."""
     right = tf.random.stateless_uniform(shape, seed) < 0.3
-    normal = tf.random.stateless_normal(shape, seed + 1)
+    normal = tf.random.stateless_normal(shape, seed + 1)  # another seed: the place in a hill does not depend on which
     return tf.where(right, 1.5 + 0.6 * normal, -1.0 + 0.5 * normal)
 
 
 def _real_density(x):
-    hills = ((0.7, -1.0, 0.5), (0.3, 1.5, 0.6))
+    hills = ((0.7, -1.0, 0.5), (0.3, 1.5, 0.6))  # weight, mean and deviation, as in `_real_numbers`
     return sum(w * np.exp(-0.5 * ((x - m) / s) ** 2) / (s * np.sqrt(2 * np.pi)) for w, m, s in hills)
 
 
@@ -227,12 +226,12 @@ class _Look:
     def __init__(self, generator, discriminator, samples, steps, seed):
         self.generator, self.discriminator, self.steps = generator, discriminator, steps
         runs = generator.layers[0].runs
-        real = tf.sort(_real_numbers(tf.constant([seed, -1], tf.int64), (1, samples)))
+        real = tf.sort(_real_numbers(tf.constant([seed, -1], tf.int64), (1, samples)))  # a seed that no turn has
         self.real, self.deviation = tf.tile(real, (runs, 1)), float(tf.math.reduce_std(real))
         noise = tf.linspace(-1.0, 1.0, samples + 1)[:-1] + 1 / samples  # evenly spaced: no luck in the measurement
-        self.noise = tf.tile(noise[None, :, None], (runs, 1, 1))
+        self.noise = tf.tile(noise[None, :, None], (runs, 1, 1))  # (runs, samples, 1)
         self.x = np.linspace(-3.5, 4, 301, dtype="float32")
-        self.grid = tf.tile(tf.constant(self.x[:, None])[None], (runs, 1, 1))
+        self.grid = tf.tile(tf.constant(self.x[:, None])[None], (runs, 1, 1))  # (runs, 301, 1)
         self.moments, self.distances, self.curves = [], [], {}
 
     def __call__(self, step):
@@ -246,13 +245,13 @@ class _Look:
         self._measure(self.steps)
 
     def _measure(self, step):
-        drawn = self.generator(self.noise)[..., 0]
+        drawn = self.generator(self.noise)[..., 0]  # (runs, samples)
         self.distances.append(wasserstein_of_samples(drawn, self.real) / self.deviation)
         self.curves[step] = drawn[0].numpy(), tf.sigmoid(self.discriminator(self.grid))[0, :, 0].numpy()
 
 
 def _distances(report, look, history):
-    *way, mean = np.stack(look.distances)  # each (runs,)
+    *way, mean = np.stack(look.distances)  # each (runs,); the last one was measured at the mean weights
     losses = [history[player][-1] for player in ("discriminator", "generator")]
     columns = ["run", "at the start", "half way", "at the end", "mean weights", "last loss of D", "last loss of G"]
     series = zip(way[0], way[len(way) // 2], way[-1], mean, *losses, strict=True)
@@ -278,14 +277,14 @@ def _figure_one(report, look):
     for ax, step in zip(axes, chosen, strict=True):
         drawn, answers = look.curves[step]
         counts, edges = np.histogram(drawn, np.linspace(-3.5, 4, 61), density=True)
-        counts = np.minimum(counts, 1.6)
-        density = np.interp(x, (edges[1:] + edges[:-1]) / 2, counts)
+        counts = np.minimum(counts, 1.6)  # as high as the axis
+        density = np.interp(x, (edges[1:] + edges[:-1]) / 2, counts)  # (301,), the histogram as a curve
         ax.plot(x, _real_density(x), ":", color="k", label="data")
         ax.stairs(counts, edges, color="C3", fill=True, alpha=0.6, label="generator")
         ax.plot(x, answers, "-", color="C1", label="D(x)")
         ax.plot(x, optimal_discriminator(_real_density(x), density), "--", color="C2", linewidth=1, label="best D(x)")
         for z, point in zip(np.linspace(-3.5, 4, 25), drawn[:: max(1, len(drawn) // 25)], strict=False):
-            ax.plot([z, np.clip(point, -3.5, 4)], [-0.45, -0.08], color="0.6", linewidth=0.8)
+            ax.plot([z, np.clip(point, -3.5, 4)], [-0.45, -0.08], color="0.6", linewidth=0.8)  # from noise to draw
         ax.set(xlabel="x", ylim=(-0.5, 1.65), xlim=(-3.6, 4.1), yticks=[0, 0.5, 1, 1.5])
         ax.set_title(f"step {step}" + (",\nmean weights" if step == look.steps else ""))
     axes[0].set_ylabel("density, or probability")

@@ -1,8 +1,10 @@
 """A critic whose slope is pulled to 1 teaches a generator digits, and its estimate says how good they are.
 
-The critic descends its loss with the gradient penalty of the lesson before, five steps for each of the generator. What
-the reader should see: a generator that learns all ten digits from it; a critic's slope near 1 between real and drawn
-digits; and, unlike a discriminator's loss, an estimate that falls while the digits get better.
+A critic gives each image a number, high for real ones and low for drawn ones; its estimate is how far the two means are
+apart. Mere steepness would make that large, so there is the gradient penalty of the lesson before: the mean of
+(slope − 1)² at points between real and drawn. The critic takes five steps for each of the generator. What the reader
+should see: a generator that learns all ten digits from it; a critic's slope near 1 between real and drawn digits; and,
+unlike a discriminator's loss, an estimate that falls while the digits get better.
 
 Notes: chapter 11, "WGAN-GP" (带梯度惩罚的 WGAN).
 Source: Gulrajani et al. 2017, arXiv:1704.00028, equation 3 and algorithm 1.
@@ -37,13 +39,11 @@ def build_critic(channels=(8, 16, 64), seed=0):
     Batch normalization would make one sample's value depend on the others, and the slope at one sample meaningless.
 
     Args:
-        channels: Maps of 14 x 14, 7 x 7 and 4 x 4 pixels.
+        channels: Numbers of feature maps of 14 x 14, 7 x 7 and 4 x 4 pixels.
         seed: Seed of the initial weights.
 
     Returns: An uncompiled `keras.Model` from images (batch, 28, 28, 1) to values (batch, 1).
-
     Raises: ValueError: If `channels` are not three positive whole numbers.
-
     Source: Gulrajani et al. 2017, arXiv:1704.00028, section 4, "No critic batch normalization".
     """
     if len(channels) != 3:
@@ -53,7 +53,7 @@ def build_critic(channels=(8, 16, 64), seed=0):
     for filters, start in zip(channels, seeds, strict=False):
         x = keras.layers.Conv2D(
             whole("channels", filters), 4, 2, "same", kernel_initializer=keras.initializers.HeNormal(start)
-        )(x)
+        )(x)  # (batch, side, side, filters), the side halved and rounded up
         x = keras.ops.maximum(x, 0.2 * x)  # leaky ReLU; TensorFlow's own trips over its second derivative in a graph
     last = keras.layers.Dense(1, kernel_initializer=keras.initializers.HeNormal(seeds[3]))
     return keras.Model(inputs, last(keras.layers.Flatten()(x)))
@@ -67,15 +67,12 @@ def wgan_gp_step(generator, critic, generator_optimizer, critic_optimizer, real,
         generator_optimizer, critic_optimizer: Keras optimizers; in compiled code they must be built.
         real: Samples (critic_steps, batch, ...).
         noise: (critic_steps + 1, batch, latent_size); the last batch is the generator's.
-        seed: A whole number, or a scalar integer tensor.
+        seed: A whole number, or a scalar integer tensor: it decides where between real and drawn the slope is taken.
         penalty: The factor λ of the gradient penalty.
 
-    Returns:
-        Tensor (2,): the critic's estimate mean critic(real) − mean critic(fake) and the gradient penalty (without λ),
-        both from before the critic's last step.
-
-    Raises: ValueError: If noise has other than one batch more than real, or the penalty's factor is negative or NaN.
-
+    Returns: Tensor (2,): the critic's estimate, mean critic(real) − mean critic(fake), and the gradient penalty without
+        λ, both from before the critic's last step.
+    Raises: ValueError: If noise has other than one batch more than real, or λ is negative or not finite.
     Source: Gulrajani et al. 2017, arXiv:1704.00028, algorithm 1.
     """
     if not 0 <= penalty < math.inf:
@@ -86,7 +83,7 @@ def wgan_gp_step(generator, critic, generator_optimizer, critic_optimizer, real,
     # draw for all of the critic's steps at once: the generator rests meanwhile
     drawn = tf.reshape(generator(tf.reshape(noise[:-1], (-1, noise.shape[-1])), training=True), real.shape)
 
-    # value real samples above drawn ones, at slopes near 1
+    # value real samples above drawn ones, at slopes near 1: otherwise larger weights would be enough
     def critic_step(k, _):
         with tf.GradientTape() as tape:
             values = critic(tf.concat([real[k], drawn[k]], axis=0), training=True)  # each sample is judged for itself
@@ -94,11 +91,12 @@ def wgan_gp_step(generator, critic, generator_optimizer, critic_optimizer, real,
             slope_error = gradient_penalty(critic, real[k], drawn[k], tf.stack([tf.cast(seed, tf.int32), k]))
             loss = distance + penalty * slope_error
         critic_optimizer.apply(tape.gradient(loss, critic.trainable_variables), critic.trainable_variables)
-        return k + 1, tf.stack([-distance, slope_error])
+        return k + 1, tf.stack([-distance, slope_error])  # the loss is drawn − real, the estimate real − drawn
 
+    # one after the other, for each step begins with the weights that the last one left
     start = (tf.constant(0), tf.zeros(2))
     _, result = tf.while_loop(lambda k, _: k < critic_steps, critic_step, start, parallel_iterations=1)
-    # draw what the critic values
+    # draw what the critic values, as it is now
     with tf.GradientTape() as tape:
         loss = wgan_generator_loss(critic(generator(noise[-1], training=True), training=True))
     weights = generator.trainable_variables
@@ -133,13 +131,12 @@ def train_wgan_gp(
         penalty: The factor λ of the gradient penalty.
         batch_size: Samples in a batch, real and drawn.
         learning_rate, beta_1, beta_2: Of both Adam optimizers; the rate falls linearly to a twentieth.
-        every, track, watch: As in `dcgan.train_in_chunks`; a step is one of the generator.
+        every, watch: Steps in one compiled call, and a callable `(steps_done)` called after each such call, or None.
+        track: Callable `(iterable, description) -> iterable` that shows progress, or None.
         seed: Seed of noise, order and interpolation, from 0 to 4294967295.
 
     Returns: float32 (steps, 2), the critic's estimate of the distance and the gradient penalty (without λ).
-
-    Raises: ValueError: If a number is out of range, or the images are none or not finite.
-
+    Raises: ValueError: If a number is out of range, or there are no images, or one is not finite.
     Source: Gulrajani et al. 2017, arXiv:1704.00028, algorithm 1.
     """
     share("beta_1", beta_1, high=False)
@@ -149,13 +146,14 @@ def train_wgan_gp(
     if not np.isfinite(images).all():
         raise ValueError("images: expected finite values, got NaN or infinity")
     optimizers = []
+    # the rate of each falls over steps of its own, of which the critic takes more
     for model, count in ((generator, steps), (critic, steps * whole("critic_steps", critic_steps))):
         rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, count, learning_rate / 20)
         optimizers.append(keras.optimizers.Adam(rate, beta_1, beta_2))
         optimizers[-1].build(model.trainable_variables)  # a loop must not create variables
 
     rng = np.random.default_rng((seed, 3))
-    seeds = int(rng.integers(2**30))
+    seeds = int(rng.integers(2**30))  # the first step's; each step has the next number
 
     def draw(first, count):
         order = rng.integers(len(images), size=(count, critic_steps, batch_size), dtype=np.int32)
@@ -219,8 +217,8 @@ def lesson(
     _five_steps(report, seed)
     (x, _), (x_test, y_test) = data.mnist()
     rng = np.random.default_rng((seed, 6))
-    real, picked = (rng.permutation(len(each))[:samples] for each in (x[:images], x_test))
-    x, x_test = (np.float32(pixels)[..., None] / 127.5 - 1 for pixels in (x[:images], x_test[picked]))
+    real, picked = (rng.permutation(len(each))[:samples] for each in (x[:images], x_test))  # indices
+    x, x_test = (np.float32(pixels)[..., None] / 127.5 - 1 for pixels in (x[:images], x_test[picked]))  # −1 to 1
     classifier = trained_classifier(data.mnist, training.fit, images, classifier_epochs, seed)
     accuracy = np.mean(classify(classifier, x_test)[1].argmax(axis=1) == y_test[picked])
     report.at_least("the classifier's test accuracy", got=accuracy, bound=0.985, trained=True)
@@ -234,6 +232,7 @@ def lesson(
         watch=lambda done: judge.look(generator, done),
     )  # fmt: skip
     drawn = judge.verdict(generator, x_test)
+    # means over the last steps before each look, for the estimate varies from batch to batch
     estimates = [history[max(0, done - max(1, every // 4)) : done, 0].mean() for done, *_ in judge.path]
     _verdict(report, judge, estimates, samples, steps)
     between = interpolate(drawn["test digits"][:1000], drawn["drawn digits"][:1000], seed)
@@ -259,7 +258,7 @@ def _verdict(report, judge, estimates, samples, steps):
     columns = ["generator steps", "inception score", "digits found", "Fréchet distance", "critic's estimate"]
     rows = [[*row, estimate] for row, estimate in zip(judge.path, estimates, strict=True)]
     report.table("on the way", columns, rows)
-    best, real = judge.scored.values()
+    best, real = judge.scored.values()  # drawn digits, test digits
     report.at_least("inception-type score of drawn digits", got=best["score"], bound=5.0, trained=True)
     report.at_least("digits found among 1,000 drawn", got=round(10 * best["coverage"]), bound=10, trained=True)
     label = "rank correlation of the critic's estimate with the Fréchet distance, on the way"

@@ -1,8 +1,11 @@
 """A network takes the table's place, with a memory of old steps, a target that waits, and two estimates of a maximum.
 
-CartPole's state is four real numbers, so no table can hold it. What the reader should see: the network learns from
-steps that a memory drew, towards a frozen copy of itself and not towards its own moving shadow. The pole then stands
-after some seconds of computing, on every seed; what two of the parts are worth is measured by leaving them out.
+CartPole's state is four real numbers, so no table can hold it. A network takes the state and gives one value for each
+action, and each value is moved towards a target: the reward plus the discounted value of the best next action. What the
+reader should see: the steps to learn from are drawn from a memory. The targets come from a copy of the network, which
+stands still for a while, so that the network does not run after a target that moves with it. The network chooses the
+next action and the copy values it (double DQN). The pole then stands after some seconds of computing, on every seed;
+what two of the parts are worth is measured by leaving them out.
 
 Notes: chapter 12, "Deep Q-network" (深度Q网络: DQN).
 Source: Mnih et al. 2015, https://doi.org/10.1038/nature14236, algorithm 1; van Hasselt, Guez, Silver 2016,
@@ -62,23 +65,24 @@ def train_dqn(
 
     Args:
         env_id: Name of a gymnasium environment with a flat or a discrete observation and discrete actions.
-        max_steps: Environment steps after which training stops.
+        max_steps: Environment steps after which training stops, those of all copies together.
         target: Mean return of an evaluation at which training stops, or None for never.
         copies: Copies of the environment that act together.
         hidden: Units of the hidden layers.
         learning_rate: Step size of Adam.
         discount: From 0 to 1.
-        batch_size: Transitions in a gradient step.
+        batch_size: Transitions in a gradient step, each a state, action, reward, next state and whether it terminated.
         capacity: Transitions that the memory holds.
-        steps_a_round, updates_a_round: Environment steps and gradient steps between two copies to the target network.
+        steps_a_round, updates_a_round: Environment steps, then gradient steps, after which the target network is set to
+            the network.
         warmup_steps: Environment steps before the first gradient step.
         exploration_steps: Environment steps over which the share of random actions falls from 1 to `final_epsilon`.
         final_epsilon: Share of random actions in the end.
-        double: Whether to use the double estimator.
+        double: Whether the network chooses the next action and the target network values it; else the latter does both.
         evaluate_every: Rounds between two evaluations.
         evaluation_episodes: Episodes in an evaluation.
         environment: Dictionary of further arguments for the environment, or None.
-        seed: Seed of all random draws.
+        seed: Seed of all random draws; each use has a stream of its own, (seed, 0), (seed, 1) and so on.
         track: Callable `(iterable, description) -> iterable` that shows progress, or None.
 
     Returns:
@@ -99,40 +103,44 @@ def train_dqn(
     share("final_epsilon", final_epsilon)
     env, _ = make_environments(env_id, copies, environment)
     actions, space = int(env.single_action_space.n), env.single_observation_space
-    size, encode = state_encoder(space)
-    network, target_network = (build_q_network(size, actions, hidden, (seed, 0)) for _ in range(2))
+    size, encode = state_encoder(space)  # real numbers as they are, state numbers one-hot
+    network, target_network = (build_q_network(size, actions, hidden, (seed, 0)) for _ in range(2))  # equal at first
+    # its steps move Q(s, a) towards r + discount · the target network's Q(s2, a2): see `targets.compile_updates`
     learn = compile_updates(network, target_network, keras.optimizers.Adam(learning_rate), discount, double)
     memory, rng = ReplayBuffer(capacity, (size,), (seed, 1)), np.random.default_rng((seed, 2))
     checkpoint = Checkpoint(env_id, network, evaluation_episodes, target, (seed, 3), environment)
+    # running: what each copy's episode has returned so far
     greedy, steps, returns, ends, running = greedy_policy_of(network, space), 0, [], [], np.zeros(copies)
 
+    # called at every step, so that it sees the newest `steps` and `greedy`
     def explore(observations):
         epsilon = max(final_epsilon, 1 - (1 - final_epsilon) * steps / max(exploration_steps, 1))
         random = rng.random(copies) < epsilon
         return np.where(random, rng.integers(actions, size=copies), greedy(observations))
 
     stream = vector_steps(env, explore, int(rng.integers(2**31)))
-    rounds = range(1, -(-max_steps // steps_a_round) + 1)
+    rounds = range(1, -(-max_steps // steps_a_round) + 1)  # rounded up: the last round may be shorter
     for number in rounds if track is None else track(rounds, "training"):
         while steps < min(number * steps_a_round, max_steps):
-            # act, and remember
+            # act: `who` are the copies that took a step and did not only start anew, with a row each in the rest
             who, states, chosen, rewards, next_states, terminated, truncated = next(stream)
+            # remember: of the two ends only `terminated`, for after a cut something would have followed
             memory.add(encode(states), chosen, rewards, encode(next_states), terminated)
             steps += len(who)
-            # count the returns of episodes that have ended
+            # keep the returns of episodes that have ended: they show how training went
             running[who] += rewards
             ended = who[terminated | truncated]
             returns.extend(running[ended])
             ends.extend([steps] * len(ended))
             running[ended] = 0
         if steps >= warmup_steps:
-            # learn, from batches that the memory draws
-            drawn = memory.sample(updates_a_round * batch_size)
-            learn(*(part.reshape(updates_a_round, batch_size, *part.shape[1:]) for part in drawn))
-            # copy to the target, and act by the new network from now on
+            # learn: from steps that the memory draws, for those in a row resemble each other
+            drawn = memory.sample(updates_a_round * batch_size)  # five arrays (updates · batch, ...)
+            learn(*(part.reshape(updates_a_round, batch_size, *part.shape[1:]) for part in drawn))  # by batch
+            # copy to the target only now: it stood still through all updates; and act by the new network from now on
             target_network.set_weights(network.get_weights())
             greedy = greedy_policy_of(network, space)
-        # evaluate, and keep the best
+        # evaluate, and keep the best: more training can also make the policy worse
         if (number % evaluate_every == 0 or number == rounds[-1]) and checkpoint.evaluate(steps):
             break
     env.close()
@@ -141,7 +149,7 @@ def train_dqn(
 
 def example():
     """A short training on four frozen cells in a row: the network comes to the values of the table."""
-    row = {"desc": ["SFFG"], "is_slippery": False, "max_episode_steps": 10}
+    row = {"desc": ["SFFG"], "is_slippery": False, "max_episode_steps": 10}  # the goal G pays 1
     run = train_dqn("FrozenLake-v1", environment=row, max_steps=2500, discount=0.9, final_epsilon=0.5, hidden=(32,),
                     warmup_steps=500, evaluation_episodes=1, seed=0)  # fmt: skip
     print("right, from each of three cells:", numpy_forward(run.network)(np.eye(4, dtype="float32")[:3])[:, 2])
@@ -197,12 +205,13 @@ def lesson(
 
 
 def _waiting_target(report, discount, seed):
+    """Three gradient steps on made-up transitions: which of the two networks moves, and when."""
     network, target_network = (build_q_network(4, 2, (8,), (seed, number)) for number in (5, 6))
     before = [np.array(weight) for weight in network.get_weights()]
     kept = [np.array(weight) for weight in target_network.get_weights()]
     learn = compile_updates(network, target_network, keras.optimizers.Adam(0.01), discount, compiled=False)
     rng = np.random.default_rng((seed, 7))
-    states, next_states = rng.normal(size=(2, 3, 16, 4)).astype(np.float32)
+    states, next_states = rng.normal(size=(2, 3, 16, 4)).astype(np.float32)  # each (gradient steps, batch, 4)
     actions, terminated = rng.integers(2, size=(2, 3, 16))
     learn(states, actions, np.ones((3, 16), np.float32), next_states, terminated)
     shift = max(np.abs(new - old).max() for new, old in zip(network.get_weights(), before, strict=True))
@@ -218,10 +227,11 @@ def _learn(report, settings, seeds):
     runs, rows, fresh, steps, discount = [], [], [], settings["max_steps"], settings["discount"]
     for number in seeds:
         started = time.perf_counter()
+        # a short run has to begin to learn earlier
         runs.append(train_dqn("CartPole-v1", seed=number, warmup_steps=min(1000, steps // 2), **settings))
         run, seconds = runs[-1], time.perf_counter() - started
         played = play_episodes("CartPole-v1", run.policy, 20, int(np.random.default_rng((number, 9)).integers(2**31)))
-        value = numpy_forward(run.network)(played.observations[0]).max(axis=1).mean()
+        value = numpy_forward(run.network)(played.observations[0]).max(axis=1).mean()  # best Q in 20 first states
         fresh.append(played.returns.mean())
         best = max(mean for _, mean in run.evaluations)
         rows.append([number, run.steps, len(run.returns), best, fresh[-1], played.returns.min(), value, seconds])
@@ -229,6 +239,7 @@ def _learn(report, settings, seeds):
     report.at_least(label, got=fresh[0], bound=475.0, trained=True)
     good = np.mean(np.array(fresh) >= 475)
     report.at_least(f"share of the {len(seeds)} seeds that reach 475", good, 0.8, trained=True)
+    # one point a step adds up to 1/(1 − γ): the limit of 500 steps is a cut and no end
     start = f"Q at the start (1/(1 − γ) = {1 / (1 - discount):.0f})" if discount < 1 else "Q at the start"
     columns = ["seed", "environment steps", "episodes", "best evaluation", "20 fresh episodes", "worst of them", start]
     report.table("runs on CartPole-v1", [*columns, "seconds"], rows)
@@ -236,10 +247,10 @@ def _learn(report, settings, seeds):
 
 
 def _without(report, runs, settings, seed):
-    """The same seeds with a part left out, as far as `max_steps`."""
+    """The same seeds with a part left out, as far as `max_steps`, which the last round may pass by a few steps."""
     kinds, steps = {"all parts": runs}, settings["max_steps"]
     for name, change in (
-        ("memory of the last 256 steps only", {"capacity": 256}),
+        ("memory of the last 256 steps only", {"capacity": 256}),  # no more than one round
         ("next action chosen and valued by the target", {"double": False}),
     ):
         changed = {**settings, **change}
@@ -268,10 +279,10 @@ def _figure(runs, seed):
     left.set_title("Episodes get longer until\nthe pole stands to the end")
     left.legend(loc="upper left")
     angles, speeds = np.linspace(-12, 12, 81), np.linspace(-1.5, 1.5, 81)
-    grid = np.zeros((81, 81, 4), np.float32)
+    grid = np.zeros((81, 81, 4), np.float32)  # (speeds, angles, state): the cart in the middle, at rest
     grid[..., 2], grid[..., 3] = np.deg2rad(angles), speeds[:, None]
     difference = np.diff(numpy_forward(runs[0].network)(grid.reshape(-1, 4)))[:, 0].reshape(81, 81)
-    limit = max(float(np.quantile(np.abs(difference), 0.98)), 1e-6)
+    limit = max(float(np.quantile(np.abs(difference), 0.98)), 1e-6)  # a few large values shall not bleach the rest
     plots.heatmap(difference, xlabel="angle of the pole, degrees", ylabel="its speed, radians/s", ax=right,
                   label="Q(push right) − Q(push left)", title="It pushes to the side\nto which the pole falls",
                   origin="lower", extent=(-12, 12, -1.5, 1.5), cmap="PuOr", vmin=-limit, vmax=limit)  # fmt: skip

@@ -1,7 +1,9 @@
 """Act, see what came of it, and make the actions that came before more likely by as much as the return was high.
 
-No table is needed, and a value only to take off noise. What the reader should see: a few lines learn to hold up a pole;
-weighed by what came after them, actions are learnt faster than by the whole return; and one can watch it.
+A network gives every action a probability. No table is needed, and a value only as a baseline: what a state returns on
+average is taken off, and noise with it. What the reader should see: a few lines learn to hold up a pole, and one can
+watch it; weighed by the rewards that came after them (the reward-to-go), actions are learnt faster than by the return
+of the whole episode.
 
 Notes: chapter 12, "Policy gradient" (策略梯度: REINFORCE).
 Source: Williams 1992, https://doi.org/10.1007/BF00992696, theorem 1; Sutton and Barto 2018, sections 13.3 and 13.4.
@@ -74,11 +76,9 @@ def train_reinforce(
         environment: Dictionary of further arguments for the environment, or None.
         seed: Seed of all random draws.
 
-    Returns:
-        A `TrainingRun`; its `returns` have `copies` entries for each batch.
+    Returns: A `TrainingRun`; its `returns` have `copies` entries for each batch.
 
-    Raises:
-        ValueError: If the environment or a setting is out of range.
+    Raises: ValueError: If the environment or a setting is out of range.
 
     Source: Sutton and Barto 2018, section 13.4, without the factor discount^t, as most programs have it.
     """
@@ -91,28 +91,29 @@ def train_reinforce(
     policy_network = build_policy_network(size, int(env.single_action_space.n), hidden, (seed, 0))
     value_network = build_policy_network(size, 1, hidden, (seed, 1))
     env.close()
-    horizon = float(np.sum(discount ** np.arange(limit)))  # the value network's unit, so that it answers in ones
+    horizon = float(np.sum(discount ** np.arange(limit)))  # what 1 a step returns: the unit in which values are small
     learn = _compile_learning(policy_network, value_network, size, learning_rate, horizon, baseline)
     checkpoint = Checkpoint(env_id, policy_network, evaluation_episodes, target, (seed, 2), environment)
     rng, steps, returns, ends, batch = np.random.default_rng((seed, 3)), 0, [], [], 0
     while steps < max_steps:
         # act: a batch of whole episodes by the policy as it is
-        logits_of, value_of = numpy_forward(policy_network), numpy_forward(value_network)
+        logits_of, value_of = numpy_forward(policy_network), numpy_forward(value_network)  # faster than Keras
         played = play_episodes(env_id, lambda seen: sample_actions(logits_of(encode(seen)), rng), copies,  # noqa: B023
                                int(rng.integers(2**31)), environment)  # fmt: skip
-        # weigh: what came after each action, and what would have come after a cut
+        # weigh: what came after each action, and what would have come after a cut, as far as a value network knows
         tails = np.zeros(copies)
         if baseline:
             tails = np.where(played.terminated, 0.0, horizon * value_of(encode(played.last))[:, 0])
-        weights = step_weights(played.rewards, played.lengths, discount, reward_to_go, tails)
+        weights = step_weights(played.rewards, played.lengths, discount, reward_to_go, tails)  # (steps, copies)
+        # the value network learns from the reward-to-go, whatever the actions are weighed by
         to_go = weights if reward_to_go else step_weights(played.rewards, played.lengths, discount, True, tails)
-        # learn: one gradient step, then forget the episodes
-        states = encode(played.observations[played.played])
+        # learn: one gradient step, then forget the episodes, for they are those of the policy as it was
+        states = encode(played.observations[played.played])  # (steps of all copies, size), without the padding
         learn(states, played.actions[played.played], weights[played.played], to_go[played.played])
         batch, steps = batch + 1, steps + int(played.lengths.sum())
         returns.extend(played.returns)
         ends.extend([steps] * copies)
-        # evaluate, and keep the best
+        # evaluate, and keep the best: more training can also make the policy worse
         if (batch % evaluate_every == 0 or steps >= max_steps) and checkpoint.evaluate(steps):
             break
     return checkpoint.finish(returns, ends, steps)
@@ -120,18 +121,18 @@ def train_reinforce(
 
 def _compile_learning(policy_network, value_network, size, learning_rate, horizon, baseline):
     """One gradient step of the policy, and with a baseline one of the value network, for any number of steps."""
-    weights_of = [network.trainable_weights for network in (policy_network, value_network)]
+    weights_of = [network.trainable_weights for network in (policy_network, value_network)]  # variables
     optimizers = [keras.optimizers.Adam(learning_rate) for _ in weights_of]
     for optimizer, weights in zip(optimizers, weights_of, strict=True):
         optimizer.build(weights)
-    floats = tf.TensorSpec((None,), tf.float32)
+    floats = tf.TensorSpec((None,), tf.float32)  # of any length, as batches differ in their steps: compiled once
 
     @tf.function(input_signature=[tf.TensorSpec((None, size)), tf.TensorSpec((None,), tf.int64), floats, floats],
                  autograph=False)  # fmt: skip
-    def learn(states, actions, weights, to_go):
+    def learn(states, actions, weights, to_go):  # `weights` are what the steps are weighed by
         if baseline:
             with tf.GradientTape() as tape:
-                values = horizon * value_network(states)[:, 0]
+                values = horizon * value_network(states)[:, 0]  # (steps,)
                 error = tf.reduce_mean(tf.square((values - to_go) / horizon))
             weights -= values  # from before the step: a baseline must not know what it is compared with
             optimizers[1].apply(tape.gradient(error, weights_of[1]), weights_of[1])
@@ -177,7 +178,7 @@ def lesson(
         seed: Seed of all random draws (0 to 4294967295).
     """
     common, run_seeds = {"discount": discount, "evaluation_episodes": evaluation_episodes}, range(seed, seed + seeds)
-    runs = {None: _learn(report, {**common, "max_steps": max_steps}, run_seeds)}
+    runs = {None: _learn(report, {**common, "max_steps": max_steps}, run_seeds)}  # the others follow by name
     report.note(
         f"Stopping rule: after every fifth batch the greedy policy plays {evaluation_episodes} episodes; training "
         f"stops when all of them last 500 steps, or after {max_steps:,}. The best weights are kept, judged by 20 other "
@@ -221,7 +222,7 @@ def _learn(report, settings, seeds):
 
 
 def _compare(report, settings, seeds):
-    """The same seeds with other weights of the steps. Returns `{name: runs}`."""
+    """The same seeds with other weights of the steps, evaluated at the end only. Returns `{name: runs}`."""
     runs, rows = {}, []
     for name, (reward_to_go, baseline) in report.track(WEIGHTINGS.items(), "weightings"):
         kind = {**settings, "baseline": baseline, "reward_to_go": reward_to_go, "evaluate_every": 10**6}
@@ -241,7 +242,7 @@ def _compare(report, settings, seeds):
 def _figure(runs, seed):
     figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.3), sharey=True)
 
-    def batches(run):
+    def batches(run):  # 16 episodes in each, the default of `copies`
         return np.array(run.ends).reshape(-1, 16)[:, 0] / 1000, np.array(run.returns).reshape(-1, 16).mean(axis=1)
 
     for number, run in enumerate(runs[None][:4]):
@@ -264,11 +265,11 @@ def _figure(runs, seed):
 def _animation(run, frames, seed, every=2):
     """One fresh episode of the trained policy, and one of an untrained network, from the same start."""
     space = make_environments("CartPole-v1", 1)[0].single_observation_space
-    untrained = greedy_policy_of(build_policy_network(4, 2, seed=(seed, 0)), space)
+    untrained = greedy_policy_of(build_policy_network(4, 2, seed=(seed, 0)), space)  # how the trained one began
     courses, start = [], int(np.random.default_rng((seed, 10)).integers(2**31))
     for policy in (untrained, run.policy):
         played = play_episodes("CartPole-v1", policy, 1, start)
-        courses.append(np.concatenate([played.observations[:, 0], played.last]))
+        courses.append(np.concatenate([played.observations[:, 0], played.last]))  # (steps + 1, 4)
     figure, axes = plots.subplots(1, 2, figsize=(3.8, 2.0))
     reach = 0.5 + max(0.7, *(float(np.abs(course[: frames * every, 0]).max()) for course in courses))
     carts, poles, texts = [], [], []

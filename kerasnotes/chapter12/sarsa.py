@@ -1,9 +1,10 @@
 """SARSA corrects a value by the next one: state, action, reward, next state, next action, and no episode has to end.
 
-The table method that is named after the five things that it learns from. What the reader should see: one update is one
-line, and where an episode terminated nothing follows, while one that a clock cut off still has a next value; the same
-line learns alone, in any world with numbered states, and for hundreds of seeds together, number for number; single runs
-vary so much that only such hundreds tell what is typical.
+The table method that is named after the five things that it learns from. It is on-policy: the next action is the one
+that is then played. What the reader should see: one update is one line. Where an episode terminated nothing follows;
+where a clock cut it off, the next value still counts. The same line learns alone, in any world with numbered states,
+and for hundreds of seeds together, number for number; and single runs vary so much that only hundreds tell what is
+typical.
 
 Notes: chapter 12, "SARSA: on-policy temporal difference" (SARSA算法: 同策略时序差分).
 Source: Sutton and Barto 2018, section 6.4; https://gymnasium.farama.org/environments/toy_text/cliff_walking
@@ -75,10 +76,10 @@ def sarsa(env, episodes, learning_rate, discount, epsilon, seed, max_steps=10_00
     Args:
         env: gymnasium environment with discrete states and actions, both counted from 0; or a `TableEnvironment`.
         episodes: Episodes to play.
-        learning_rate: Above 0, at most 1; or a callable from the number of visits of a pair, 1 the first time, to it.
+        learning_rate: Above 0, at most 1; or a callable from the number of visits of a pair, this one included.
         discount: From 0 to 1.
-        epsilon: Probability of an action at random; ties of the others are broken at random.
-        seed: Seed of the environment (at its first reset), and with a 1 beside it of the choices.
+        epsilon: Probability of a random action; otherwise the best one is taken, and of several equal ones any.
+        seed: Seed of the environment, at its first reset; actions are chosen by a stream of their own, (seed, 1).
         max_steps: Episodes are truncated after so many steps, if the environment does not do so before.
 
     Returns:
@@ -92,15 +93,15 @@ def sarsa(env, episodes, learning_rate, discount, epsilon, seed, max_steps=10_00
     check_settings(episodes, learning_rate, discount, epsilon, [seed], max_steps)
     table = empty_table(env, episodes)
     q, visits = table.values.tolist(), table.visits.tolist()  # lists, as single numbers of arrays are slow to reach
-    rate, numbers = rate_of(learning_rate), numbers_of((seed, 1))
+    rate, numbers = rate_of(learning_rate), numbers_of((seed, 1))  # a function of visits; random numbers one by one
     for episode in range(episodes):
-        s, _ = env.reset(seed=None if episode else int(seed))
-        a, total = choose_action(q[s], epsilon, next(numbers), next(numbers)), 0.0
+        s, _ = env.reset(seed=None if episode else int(seed))  # seeded again, each episode would draw the same
+        a, total = choose_action(q[s], epsilon, next(numbers), next(numbers)), 0.0  # whether to explore, and which
         for _ in range(max_steps):
             # act: the reward and the next state
             s2, reward, terminated, truncated, _ = env.step(a)
             r = float(reward)
-            # choose: the next action, by the policy that is played
+            # choose: the next action, by the policy that is played; at an end too, to draw as many numbers as a batch
             a2 = choose_action(q[s2], epsilon, next(numbers), next(numbers))
             # learn: correct the value by the next one, or by nothing where the episode terminated
             target = r if terminated else r + discount * q[s2][a2]
@@ -123,7 +124,8 @@ def batched_sarsa(transitions, start, episodes, learning_rate, discount, epsilon
     the same draws decide about transitions and actions.
 
     Args:
-        transitions: gymnasium's `env.unwrapped.P`.
+        transitions: gymnasium's `env.unwrapped.P`, for each state and action the outcomes (probability, next state,
+            reward, terminated).
         start: State in which episodes start, or probabilities (states,), `env.unwrapped.initial_state_distrib`.
         episodes, learning_rate, discount, epsilon: As in `sarsa`; a callable rate takes and returns arrays.
         seeds: Whole numbers, one for each run.
@@ -136,12 +138,12 @@ def batched_sarsa(transitions, start, episodes, learning_rate, discount, epsilon
         ValueError: If the table has gaps, or a number is out of range.
     """
     walks = TableWalks(transitions, start, episodes, learning_rate, discount, epsilon, seeds, max_steps)
-    q = walks.q
-    s, a = walks.begin()  # one state and one action for each seed
+    q = walks.q  # (actions, seeds · states), the tables side by side: s and s2 are columns of it
+    s, a = walks.begin()  # one column and one action for each seed
     while walks.under_way:
-        r, discounts, s2 = walks.move(s, a)
+        r, discounts, s2 = walks.move(s, a)  # (seeds,) each; the discount is 0 where the episode terminated
         a2 = walks.choose(s2)
-        walks.learn(s, a, target=r + discounts * q[a2, s2])
+        walks.learn(s, a, target=r + discounts * q[a2, s2])  # not where a run has only started anew
         s, a = s2, a2
     return QTable(*walks.results())
 
@@ -186,7 +188,7 @@ def empty_table(env, episodes):
 
 
 def example():
-    """Two updates by hand, a run along the cliff, and two hundred at once."""
+    """One update by hand, a run along the cliff, and two hundred at once."""
     q = np.array([[1.0, 2.0], [4.0, 8.0]])
     sarsa_update(q, s=0, a=1, r=3.0, s2=1, a2=0, terminated=False, learning_rate=0.5, discount=0.9)
     print("2 + 0.5 · (3 + 0.9 · 4 − 2) =", q[0, 1])
@@ -195,7 +197,7 @@ def example():
     table = sarsa(env, episodes=200, learning_rate=0.5, discount=1.0, epsilon=0.1, seed=0)
     states, arrived = greedy_path(env, table)
     print("one run: the last return is", table.returns[-1], "- greedy:", len(states) - 1, "steps, arrived:", arrived)
-    many = batched_sarsa(env.unwrapped.P, 36, 200, 0.5, 1.0, 0.1, seeds=range(200))
+    many = batched_sarsa(env.unwrapped.P, 36, 200, 0.5, 1.0, 0.1, seeds=range(200))  # 36: the start, bottom left
     print(
         "200 runs: returns of the last episode", many.returns[:, -1].mean(), "±", many.returns[:, -1].std() / 200**0.5
     )
@@ -225,7 +227,7 @@ def lesson(
     _truncated_is_not_terminated(report)
     _one_and_many(report, seed)
     cliff = gymnasium.make("CliffWalking-v1").unwrapped.P
-    many = range(seed * seeds, (seed + 1) * seeds)
+    many = range(seed * seeds, (seed + 1) * seeds)  # so that no two values of `seed` share a run
     returns = batched_sarsa(cliff, 36, episodes, learning_rate, 1.0, epsilon, many).returns
     label = "the mean of the second half is above that of the first tenth, every run: difference"
     gains = returns[:, episodes // 2 :].mean(axis=1) - returns[:, : episodes // 10].mean(axis=1)
@@ -242,6 +244,7 @@ def lesson(
 
 
 def _one_update(report):
+    """One step with a next pair and one without, on a table of two states and two actions."""
     q = np.array([[1.0, 2.0], [4.0, 8.0]])
     label = "Q(0, 1) = 2, reward 3, next pair 4, α = 0.5, γ = 0.9: 2 + 0.5 · (3 + 3.6 − 2)"
     report.check(label, got=sarsa_update(q.copy(), 0, 1, 3.0, 1, 0, False, 0.5, 0.9), want=[[1.0, 4.3], [4.0, 8.0]])
@@ -250,12 +253,12 @@ def _one_update(report):
 
 
 def _truncated_is_not_terminated(report):
-    """One state, reward 1 for ever, cut off after 10 steps: still worth 1/(1 − γ)."""
-    endless = {0: {0: [(1.0, 0, 1.0, False)]}}
+    """Reward 1 at each step: cut off after 10 steps it is worth 1/(1 − γ), terminated after 10 only those ten."""
+    endless = {0: {0: [(1.0, 0, 1.0, False)]}}  # one outcome: (probability, next state, reward, terminated)
     learnt = batched_sarsa(endless, 0, 100, 0.5, 0.9, 0.0, [0], max_steps=10)
     report.check("one state, reward 1 for ever, truncated every 10 steps: 1/(1 − 0.9)", learnt.values, [[[10.0]]])
     chain = {state: {0: [(1.0, min(state + 1, 9), 1.0, state == 9)]} for state in range(10)}
-    learnt = batched_sarsa(chain, 0, 10, 1.0, 0.9, 0.0, [0])
+    learnt = batched_sarsa(chain, 0, 10, 1.0, 0.9, 0.0, [0])  # at rate 1 each episode lets values see a step further
     label = "ten states in a row, terminated after 10 steps: (1 − 0.9¹⁰)/(1 − 0.9) at the first"
     report.check(label, got=learnt.values[0, 0, 0], want=(1 - 0.9**10) / (1 - 0.9))
 
@@ -264,7 +267,7 @@ def _one_and_many(report, seed):
     """The same numbers alone and together, and the time that they take."""
     rows = []
     for name, episodes, settings in (
-        ("CliffWalking-v1", 30, (0.5, 1.0, 0.1)),
+        ("CliffWalking-v1", 30, (0.5, 1.0, 0.1)),  # learning rate, discount, epsilon
         ("FrozenLake-v1", 100, (lambda visits: 10 / (9 + visits), 0.95, 0.3)),
     ):
         env = gymnasium.make(name)
@@ -286,7 +289,7 @@ def _one_and_many(report, seed):
         rows.append([name, "arrays, side by side", 500, (time.perf_counter() - begun) / wide.visits.sum() * 1e6])
     columns = ["environment", "form", "runs", "µs a step", "steps a second"]
     report.table("time for a step", columns, [[*row, 1e6 / row[-1]] for row in rows])
-    gymnasiums, lists, arrays = np.reshape([row[-1] for row in rows], (2, 3)).T
+    gymnasiums, lists, arrays = np.reshape([row[-1] for row in rows], (2, 3)).T  # a number for each environment
     report.note(
         f"A batch of 500 is {min(gymnasiums / arrays):.0f} times as fast a step as one run in gymnasium, but only "
         f"{min(lists / arrays):.1f} times as fast as one run on plain lists of the same table, in this run."
