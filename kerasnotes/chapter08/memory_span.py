@@ -1,9 +1,8 @@
 """A simple recurrent cell forgets what it saw some fifteen steps ago when noise comes before and after it.
 
-What the reader should see: the cell is shown one of two symbols and asked for it later. Amid noise it learns lags of
-five and ten steps with ease and fails soon after, because the gradient that should tell the cell what to keep shrinks
-with every step of noise. Two exceptions show that the span does not belong to the cell alone: with blank input, or with
-the symbol on the first step, when the cell is at rest, it recalls over forty steps.
+What the reader should see: amid noise the cell learns to recall a symbol after five and ten steps with ease and fails
+soon after, because the gradient shrinks with every step of noise. Two exceptions show that the span does not belong to
+the cell alone: with blank input, or with the symbol on the first step, it recalls over forty steps.
 
 Notes: chapter 08, "Long-term dependencies" (长期依赖).
 Source: Bengio, Simard, Frasconi 1994, IEEE Transactions on Neural Networks 5(2), section III: first values decide.
@@ -235,9 +234,7 @@ def lesson(
         "symbol on the first step": run("symbol first", lags=lags[-1:], lead_in=0),
     }
     x, y = recall_task(100, lags[0], np.random.default_rng(seed))
-    report.check(
-        "the symbol stands in the input, the lag before the end", x[:, -1 - lags[0], :SYMBOLS].argmax(axis=1), y
-    )
+    report.check("the symbol is where the task says", x[:, -1 - lags[0], :SYMBOLS].argmax(axis=1), y)
     mean, blank = curves["tanh cell"].mean(axis=1), float(exceptions["blank input"].mean())
     report.at_least(f"lag {lags[0]} amid noise: accuracy, mean of seeds, best rate", mean[0], 0.99, trained=True)
     report.at_most(f"lag {lags[-1]} amid noise: accuracy, mean of seeds, best rate", mean[-1], 0.6, trained=True)
