@@ -277,10 +277,9 @@ def _figure_one(report, look):
     for ax, step in zip(axes, chosen, strict=True):
         drawn, answers = look.curves[step]
         counts, edges = np.histogram(drawn, np.linspace(-3.5, 4, 61), density=True)
-        counts = np.minimum(counts, 1.6)  # as high as the axis
         density = np.interp(x, (edges[1:] + edges[:-1]) / 2, counts)  # (301,), the histogram as a curve
         ax.plot(x, _real_density(x), ":", color="k", label="data")
-        ax.stairs(counts, edges, color="C3", fill=True, alpha=0.6, label="generator")
+        ax.stairs(np.minimum(counts, 1.6), edges, color="C3", fill=True, alpha=0.6, label="generator")
         ax.plot(x, answers, "-", color="C1", label="D(x)")
         ax.plot(x, optimal_discriminator(_real_density(x), density), "--", color="C2", linewidth=1, label="best D(x)")
         for z, point in zip(np.linspace(-3.5, 4, 25), drawn[:: max(1, len(drawn) // 25)], strict=False):

@@ -253,7 +253,7 @@ def _without(report, runs, settings, seed):
         ("memory of the last 256 steps only", {"capacity": 256}),  # no more than one round
         ("next action chosen and valued by the target", {"double": False}),
     ):
-        changed = {**settings, **change}
+        changed = {**settings, "warmup_steps": min(1000, steps // 2), **change}
         kinds[name] = [train_dqn("CartPole-v1", seed=seed + number, **changed) for number in range(len(runs))]
     rows = []
     for name, group in kinds.items():
