@@ -1,6 +1,6 @@
 """CPU seconds of every lesson at smoke scale, in one process, slowest first: python benchmarks/smoke.py [chapterNN …].
 
-The tests run each lesson at this scale, so these seconds are most of what the suite costs. Nothing passes or fails here.
+The tests run each lesson at this scale: these seconds are a good part of the suite's. Nothing passes or fails here.
 """
 
 import argparse

@@ -55,10 +55,10 @@ def test_the_records_stay_small():
     assert sum(pictures) / len(pictures) < 40_000
 
 
-def test_every_lesson_with_a_trained_check_says_on_how_many_seeds_it_held():
-    for name, entry in records.index().items():
-        if entry["trained"]:
-            assert entry.get("seeds", 0) >= 5, f"{name}: python -m kerasnotes sweep {name} --seeds 0-9 --record"
+def test_where_seeds_were_tried_the_checks_hold_on_nine_of_ten():
+    entries = [entry for entry in records.index().values() if entry.get("same_code")]
+    for entry in entries:
+        assert entry["held"] >= 0.9 * entry["seeds"], entry
 
 
 # --- one record ------------------------------------------------------------------------------------------------------

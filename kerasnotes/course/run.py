@@ -15,8 +15,7 @@ import time
 import traceback
 from pathlib import Path
 
-from kerasnotes.course import catalog, render, store
-from kerasnotes.course.fingerprint import Fingerprints
+from kerasnotes.course import catalog, records, render, store
 from kerasnotes.course.progress import Tracker
 from kerasnotes.course.store import effective_settings
 from kerasnotes.course.terminal import (
@@ -339,7 +338,7 @@ def _print_list(chapter, console):
 
 
 def _run_chapter(chapter, chosen, changed, options, console):
-    directory, prints = options.out / chapter.name, Fingerprints()
+    directory, prints = options.out / chapter.name, records.fingerprints()
     provenance = {lesson.name: store.provenance(lesson, prints) for lesson in chosen}
     expected = {
         lesson.name: store.identity(
