@@ -1,8 +1,9 @@
 """Pooling replaces each window by one number; the maximum hands its gradient to one cell, the average to all.
 
-Maximum, average and what lies between them, built in NumPy and compared with TensorFlow forwards and backwards. Of
-equal maxima the first takes the gradient, and a cell that wins several windows collects from all. What a p-norm makes
-of an outlier: the larger p is, the more it counts.
+A window slides over the picture in steps, the strides; each place gives one number of the output. Maximum, average and
+the p-norm, which leads from one to the other, are built in NumPy; maximum and average are compared with TensorFlow, the
+maximum backwards too. What the reader should see: of equal maxima the first takes the gradient, and a cell that wins
+several windows collects from all. What a p-norm makes of an outlier: the larger p is, the more it counts.
 
 Notes: chapter 06, "Pooling" (池化).
 Source: https://www.tensorflow.org/api_docs/python/tf/nn/max_pool2d;
@@ -16,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots
-from kerasnotes.chapter06.adaptive_pooling import (
+from kerasnotes.chapter06.adaptive_pooling import (  # names with "noqa" are also to be had from here
     adaptive_pool,  # noqa: F401
     global_pool,  # noqa: F401
     pictures_of,
@@ -46,7 +47,7 @@ def max_pool2d(x, size, strides=None, padding="VALID"):
 
     Source: https://www.tensorflow.org/api_docs/python/tf/nn/max_pool2d
     """
-    windows, _ = _windows(x, size, strides, padding)
+    windows, _ = _windows(x, size, strides, padding)  # (batch, rows, columns, channels, cells of the window)
     return windows.max(axis=-1)
 
 
@@ -62,7 +63,7 @@ def average_pool2d(x, size, strides=None, padding="VALID"):
     Raises:
         ValueError: As in `max_pool2d`.
     """
-    windows, real = _windows(x, size, strides, padding)
+    windows, real = _windows(x, size, strides, padding)  # real: False where a cell is padding
     kind = windows.dtype if windows.dtype.kind == "f" else np.float64
     return (np.sum(windows, axis=-1, where=real, dtype=np.float64) / real.sum(axis=-1)).astype(kind)
 
@@ -70,19 +71,21 @@ def average_pool2d(x, size, strides=None, padding="VALID"):
 def p_norm_pool(x, size, p, strides=None, padding="VALID"):
     """The p-norm of each window, (Σ|x|^p)^(1/p): for p = 1 the sum of |x|, for p → ∞ the maximum of |x|.
 
+    For numbers that are not negative p = 1 is the average times the number of cells. Below 1 it is no norm any more.
+
     Args:
         x, size, strides, padding: As in `max_pool2d`.
         p: Positive number or infinity. The larger, the more the largest numbers of a window count.
 
     Returns:
-        Array (batch, rows, columns, channels); integers become float64.
+        Array (batch, rows, columns, channels); integers of 8 bits become float16, of 16 float32, others float64.
 
     Raises:
         ValueError: If `p` is not positive, or as in `max_pool2d`.
     """
     p = p if p == math.inf else positive("p", p)
     windows, real = _windows(x, size, strides, padding)
-    windows = np.where(real, np.abs(windows.astype(np.result_type(windows, np.float16))), 0)
+    windows = np.where(real, np.abs(windows.astype(np.result_type(windows, np.float16))), 0)  # padding adds nothing
     largest = windows.max(axis=-1)
     if math.isinf(p):
         return largest
@@ -93,7 +96,8 @@ def p_norm_pool(x, size, p, strides=None, padding="VALID"):
 def max_pool_gradient(x, dy, size, strides=None, padding="VALID"):
     """Gradient of `max_pool2d` with respect to x: each window hands its slope to its maximum, a tie to the first only.
 
-    A cell that is the maximum of several overlapping windows collects the slopes of all of them.
+    A small change of another cell leaves the window's number as it is, so only the maximum has a slope. A tie: several
+    are equal. A cell that is the maximum of several overlapping windows collects the slopes of all of them.
 
     Args:
         x, size, strides, padding: As in `max_pool2d`.
@@ -105,15 +109,38 @@ def max_pool_gradient(x, dy, size, strides=None, padding="VALID"):
     Raises:
         ValueError: If `dy` has another shape than the output, or as in `max_pool2d`.
     """
-    windows, real = _windows(x, size, strides, padding)  # (batch, rows, columns, channels, cells)
+    windows, real = _windows(x, size, strides, padding)  # (batch, rows, columns, channels, cells of the window)
     dy = np.asarray(dy)
     if dy.shape != windows.shape[:-1]:
         raise ValueError(f"dy: expected the output's shape {windows.shape[:-1]}, got {dy.shape}")
-    first = np.argmax(real & (windows == windows.max(axis=-1, keepdims=True)), axis=-1)
+    first = np.argmax(real & (windows == windows.max(axis=-1, keepdims=True)), axis=-1)  # its place in the window
+    # Where is that cell in the picture? Number all cells, and cut the numbers into the same windows.
     place = np.arange(np.size(x)).reshape(np.shape(x))
     places, _ = _windows(place, size, strides, padding)
-    winners = np.take_along_axis(places, first[..., None], axis=-1)
+    winners = np.take_along_axis(places, first[..., None], axis=-1)  # (batch, rows, columns, channels, 1)
+    # A cell may have won several windows: bincount adds their slopes, where an assignment would keep the last one.
     return np.bincount(winners.ravel(), dy.ravel(), minlength=place.size).reshape(place.shape).astype(dy.dtype)
+
+
+def _windows(x, size, strides, padding):
+    """The cells of each window (batch, rows, columns, channels, cells), and which of them lie in the picture.
+
+    The second array has batch and channels of 1, because padding is the same for all.
+    """
+    x, size = pictures_of(x), pair("size", size)
+    strides = size if strides is None else pair("strides", strides)
+    margins = _margins(padding, x.shape[1:3], size, strides)
+    if any(n + sum(margin) < k for n, margin, k in zip(x.shape[1:3], margins, size, strict=True)):
+        raise ValueError(f"size: expected a window that fits into {x.shape[1:3]} with {padding!r}, got {size}")
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min  # so that a padded cell never wins
+
+    def cut(cells, fill):
+        cells = np.pad(cells, [(0, 0), *margins, (0, 0)], constant_values=fill)
+        windows = np.lib.stride_tricks.sliding_window_view(cells, size, axis=(1, 2))  # at every place, stride 1
+        windows = windows[:, :: strides[0], :: strides[1]]  # (batch, rows, columns, channels, height, width of window)
+        return windows.reshape(*windows.shape[:4], size[0] * size[1])
+
+    return cut(x, lowest), cut(np.ones((1, *x.shape[1:3], 1), bool), False)
 
 
 def _margins(padding, lengths, size, strides):
@@ -121,27 +148,10 @@ def _margins(padding, lengths, size, strides):
     if isinstance(padding, str):
         return [pad_widths(n, k, s, padding) for n, k, s in zip(lengths, size, strides, strict=True)]
     pairs = np.asarray(padding)
+    # A margin as wide as the window would give windows of padding alone.
     if pairs.shape == (2, 2) and pairs.dtype.kind in "iu" and (pairs >= 0).all() and (size > pairs.T).all():
         return pairs.tolist()
     raise ValueError(f"padding: expected 'VALID', 'SAME' or two pairs from 0 to below the size, got {padding!r}")
-
-
-def _windows(x, size, strides, padding):
-    """The cells of each window (batch, rows, columns, channels, cells), and which of them lie in the picture."""
-    x, size = pictures_of(x), pair("size", size)
-    strides = size if strides is None else pair("strides", strides)
-    margins = _margins(padding, x.shape[1:3], size, strides)
-    if any(n + sum(margin) < k for n, margin, k in zip(x.shape[1:3], margins, size, strict=True)):
-        raise ValueError(f"size: expected a window that fits into {x.shape[1:3]} with {padding!r}, got {size}")
-    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-
-    def cut(cells, fill):
-        cells = np.pad(cells, [(0, 0), *margins, (0, 0)], constant_values=fill)
-        windows = np.lib.stride_tricks.sliding_window_view(cells, size, axis=(1, 2))
-        windows = windows[:, :: strides[0], :: strides[1]]
-        return windows.reshape(*windows.shape[:4], size[0] * size[1])
-
-    return cut(x, lowest), cut(np.ones((1, *x.shape[1:3], 1), bool), False)
 
 
 def example():
@@ -201,6 +211,7 @@ def _against_tensorflow(report, rng, shapes):
 
 
 def _means_and_maxima(report, rng):
+    """What the p-norm is at both ends, and what it makes of an outlier."""
     x = rng.uniform(size=(3, 8, 8, 4))
     report.check("p = 1 is the average times the cells", p_norm_pool(x, 2, 1), 4 * average_pool2d(x, 2), rtol=1e-12)
     bound = 4 ** (1 / 200) - 1  # the norm of 4 numbers is at most 4^(1/p) times the largest
@@ -247,6 +258,8 @@ def _figure():
 
 
 def _ties(report, digits):
+    """Who gets the gradient when maxima are equal, who when windows overlap, and how often digits have ties."""
+
     def both(x, dy, *arguments):
         inputs = tf.constant(x)
         with tf.GradientTape() as tape:

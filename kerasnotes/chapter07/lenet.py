@@ -2,7 +2,8 @@
 
 The network of 1998 is built twice from one function: as it was published, with a table of which maps see which and
 with pooling that has weights, and in the form of today's textbooks. Weights and connections are counted layer by layer.
-After five epochs today's form is as accurate as the published one, and the figures show which digits it still misses.
+Today's form alone is trained, in two ways that compute the same: with Keras's layers, and with `ConvPool`, made for
+speed. After five epochs it is about as accurate as the published one; a figure shows which digits it still misses.
 
 Notes: chapter 07, "LeNet-5" (LeNet-5 网络).
 Source: LeCun et al. 1998, Gradient-based learning applied to document recognition, section II and table I; one
@@ -18,7 +19,7 @@ import tensorflow as tf
 
 from kerasnotes import data, plots, training
 from kerasnotes.chapter07.conv_pool import ConvPool, pooling_matrix  # noqa: F401
-from kerasnotes.chapter07.lenet_1998 import (
+from kerasnotes.chapter07.lenet_1998 import (  # names with "noqa" are also to be had from here
     CodeDistance,  # noqa: F401
     PartialConv2D,  # noqa: F401
     TrainablePool,  # noqa: F401
@@ -34,6 +35,9 @@ SECONDS = 30
 def build_lenet5(input_shape=(32, 32, 1), classes=10, width=1.0, seed=0, fast=False, original=False):
     """Build LeNet-5: two convolutions of 5 x 5, each with pooling, and three dense layers.
 
+    The names are the paper's: C for convolution, S for subsampling, which is pooling, F for full connection. C5 is
+    dense here: a convolution there, but at 32 x 32 pixels its kernel covers all that is left.
+
     Args:
         input_shape: `(height, width, channels)`; height and width multiples of 4, at least 16.
         classes: Number of logits.
@@ -44,12 +48,8 @@ def build_lenet5(input_shape=(32, 32, 1), classes=10, width=1.0, seed=0, fast=Fa
             tanh, and outputs are distances to fixed codes. False for the usual form of today: every map sees every
             map, max pooling, ReLU, and a dense layer of logits.
 
-    Returns:
-        An uncompiled `keras.Model` that outputs logits (batch, classes), with layers named as in the paper.
-
-    Raises:
-        ValueError: If an argument is out of range, or the original is asked for with `fast` or another width.
-
+    Returns: An uncompiled `keras.Model` that outputs logits (batch, classes), with layers named as in the paper.
+    Raises: ValueError: If an argument is out of range, or the original is asked for with `fast` or another width.
     Source: LeCun et al. 1998, section II.B, figure 2.
     """
     shape = check_picture(input_shape, 16)
@@ -66,7 +66,7 @@ def build_lenet5(input_shape=(32, 32, 1), classes=10, width=1.0, seed=0, fast=Fa
     for number, (name, filters) in enumerate((("C1", c1), ("C3", c3))):
         kind = ConvPool if fast else keras.layers.Conv2D
         x = kind(filters, 5, activation="relu", kernel_initializer=starts[number], name=name)(x)
-        x = x if fast else keras.layers.MaxPooling2D(2, name=f"S{2 * number + 2}")(x)
+        x = x if fast else keras.layers.MaxPooling2D(2, name=f"S{2 * number + 2}")(x)  # 14 x 14 x 6, then 5 x 5 x 16
     x = keras.layers.Flatten()(x)  # (batch, 5 * 5 * 16) for 32 x 32 pixels
     x = keras.layers.Dense(c5, "relu", kernel_initializer=starts[2], name="C5")(x)
     x = keras.layers.Dense(f6, "relu", kernel_initializer=starts[3], name="F6")(x)
@@ -127,7 +127,7 @@ def lesson(
     smoothing: float = 0.1,
     seed: int = 0,
 ):
-    """Count the published network, check the fast layer, then train on MNIST with it and with Keras's layers.
+    """Count weights, check that both ways compute the same, then train on MNIST with `ConvPool` and Keras's layers.
 
     Args:
         report: The report to write to.
@@ -147,10 +147,12 @@ def lesson(
     models = {"ConvPool": build_lenet5(seed=seed, fast=True), "Conv2D, MaxPooling2D": build_lenet5(seed=seed)}
     fast, plain = models.values()
     original = build_lenet5(seed=seed, original=True)
+    # Compare before any training; this also gives both the same weights to start from.
     _counts(report, plain, original)
     _whole_network(report, fast, plain, x[:32], y[:32])
 
-    targets = tf.one_hot(y, 10) * (1 - smoothing) + smoothing / 10
+    # Learn: the same digits in the same order, and the clock runs.
+    targets = tf.one_hot(y, 10) * (1 - smoothing) + smoothing / 10  # (samples, 10), no target is quite sure
     curves, rows = {}, []
     for (name, model), passes in zip(models.items(), (epochs, keras_epochs), strict=True):
         if passes == 0:
@@ -167,27 +169,11 @@ def lesson(
         )
         seconds, accuracy = curves[name] = np.cumsum(clock.seconds), np.array(clock.accuracy)
         reached = seconds[accuracy >= 0.99]
-        a_step = 1000 * np.median(clock.seconds) * passes / steps
+        a_step = 1000 * np.median(clock.seconds) * passes / steps  # median: the first epoch also compiles
         rows.append([name, passes, accuracy[-1], a_step, seconds[-1], reached[0] if len(reached) else None])
+    # Judge, on digits that were never learnt.
     _results(report, rows, len(x), batch_size)
     _figures(report, curves, fast, x_test, y_test)
-
-
-def _results(report, rows, samples, batch_size):
-    columns = ["network", "epochs", "test accuracy", "ms a step", "seconds of training", "seconds to 0.990"]
-    report.table(f"Training on {samples} digits in batches of {batch_size}", columns, rows)
-    report.at_least("test accuracy with ConvPool (LeCun et al. 1998: 0.9905)", rows[0][2], 0.990, trained=True)
-    report.note(
-        "Today's form departs from the paper: every map of C3 sees every map of S2, max pooling and ReLU in place of "
-        "weighted sums and tanh, logits in place of distances, AdamW with one cycle of the rate, smoothed labels. "
-        "Smith's cycle of the momentum is left out. The settings were chosen on the last 10,000 training images, with "
-        "other seeds."
-    )
-    passes = [row[1] for row in rows]
-    if len(set(passes)) > 1:
-        report.note(
-            f"For time, Keras's layers are trained for {passes[1]} epochs, in one cycle, ConvPool for {passes[0]}."
-        )
 
 
 def _padded(pictures):
@@ -196,7 +182,7 @@ def _padded(pictures):
 
 
 def _counts(report, model, original):
-    """Weights and connections layer by layer, beside the published numbers."""
+    """Weights and connections layer by layer, beside the published numbers. A shared weight has many connections."""
     published = {  # trainable weights and connections: LeCun et al. 1998, section II.B
         "C1": (156, 122_304), "S2": (12, 5_880), "C3": (1_516, 151_600), "S4": (32, 2_000), "C5": (48_120, 48_120),
         "F6": (10_164, 10_164), "logits": (0, 840),
@@ -205,7 +191,7 @@ def _counts(report, model, original):
     for name in published:
         layer, today = original.get_layer(name), model.get_layer(name)
         weights[name] = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
-        places = math.prod(layer.output.shape[1:-1])
+        places = math.prod(layer.output.shape[1:-1])  # at each of which all weights are used; 1 for a dense layer
         inputs = layer.count_params() if name not in ("S2", "S4") else 5 * layer.output.shape[-1]  # 4 pixels and a bias
         connections[name] = inputs * places
         products = math.prod(today.kernel.shape) * math.prod(today.output.shape[1:-1]) if today.weights else 0
@@ -222,7 +208,18 @@ def _counts(report, model, original):
     report.table("LeNet-5, layer by layer (today: C1 and C3 with the pooling after them)", columns, rows)
 
 
+def _whole_network(report, fast, model, pictures, labels):
+    """Today's form by `ConvPool` and by Keras's layers, from the same weights, on digits."""
+    fast.set_weights(model.get_weights())
+    right = tf.one_hot(labels, 10)  # as the scale, so that the loss hangs on the right class's logit only
+    results = [_gradients(each, [weight.value for weight in each.trainable_weights], pictures, right)
+               for each in (fast, model)]  # fmt: skip
+    report.check("both forms give the same logits on digits", *(y for y, _ in results), rtol=1e-4, atol=1e-4)
+    report.check("and the same gradients of all ten weights", *(slopes for _, slopes in results), rtol=1e-3, atol=1e-3)
+
+
 def _gradients(function, variables, x, scale=1.0):
+    """The output, and gradients of a sum of sines: its slopes differ from number to number, so that no swap hides."""
     with tf.GradientTape() as tape:
         tape.watch(variables)
         y = function(x)
@@ -230,14 +227,12 @@ def _gradients(function, variables, x, scale=1.0):
     return y, tape.gradient(loss, variables)
 
 
-def _whole_network(report, fast, model, pictures, labels):
-    """Both forms of the network from the same weights, on digits."""
-    fast.set_weights(model.get_weights())
-    right = tf.one_hot(labels, 10)
-    results = [_gradients(each, [weight.value for weight in each.trainable_weights], pictures, right)
-               for each in (fast, model)]  # fmt: skip
-    report.check("both forms give the same logits on digits", *(y for y, _ in results), rtol=1e-4, atol=1e-4)
-    report.check("and the same gradients of all ten weights", *(slopes for _, slopes in results), rtol=1e-3, atol=1e-3)
+def _one_cycle(peak, steps):
+    """The rate goes up from a small one for three tenths of the steps, and down to 0 in the others."""
+    warm = max(1, round(0.3 * steps))
+    return keras.optimizers.schedules.CosineDecay(
+        peak / 25, max(1, steps - warm), warmup_target=peak, warmup_steps=warm
+    )
 
 
 class _Clock(keras.callbacks.Callback):
@@ -255,12 +250,21 @@ class _Clock(keras.callbacks.Callback):
         self.accuracy.append(np.mean(training.predict(self.model, self.x).argmax(axis=1) == self.y))
 
 
-def _one_cycle(peak, steps):
-    """The rate goes up for three tenths of the steps, and down to 0 in the others."""
-    warm = max(1, round(0.3 * steps))
-    return keras.optimizers.schedules.CosineDecay(
-        peak / 25, max(1, steps - warm), warmup_target=peak, warmup_steps=warm
+def _results(report, rows, samples, batch_size):
+    columns = ["network", "epochs", "test accuracy", "ms a step", "seconds of training", "seconds to 0.990"]
+    report.table(f"Training on {samples} digits in batches of {batch_size}", columns, rows)
+    report.at_least("test accuracy with ConvPool (LeCun et al. 1998: 0.9905)", rows[0][2], 0.990, trained=True)
+    report.note(
+        "Today's form departs from the paper: every map of C3 sees every map of S2, max pooling and ReLU in place of "
+        "weighted sums and tanh, logits in place of distances, AdamW with one cycle of the rate, smoothed labels. "
+        "Smith's cycle of the momentum is left out. The settings were chosen on the last 10,000 training images, with "
+        "other seeds."
     )
+    passes = [row[1] for row in rows]
+    if len(set(passes)) > 1:
+        report.note(
+            f"For time, Keras's layers are trained for {passes[1]} epochs, in one cycle, ConvPool for {passes[0]}."
+        )
 
 
 def _figures(report, curves, model, x, y):

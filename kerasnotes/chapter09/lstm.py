@@ -1,9 +1,11 @@
 """An LSTM keeps a cell state that three gates write, keep and read, so that a gradient can pass unchanged.
 
-A tanh cell multiplies its state by a matrix at every step, and what it knew is soon gone. The LSTM
-adds to its state instead: c_t = f c_(t-1) + i g. What the reader should see: ours, a loop over Keras's cell and
-Keras's layer agree, with gradients and masks; and along the cell's path the gradient is the product of the forget gates
-and nothing else, so that open gates carry it over a hundred steps, where a tanh cell has lost it.
+A tanh cell multiplies its state by a matrix at every step, and what it knew is soon gone. The LSTM adds to its state
+instead: c_t = f c_(t-1) + i g, and shows h_t = o tanh(c_t). The gates f (forget), i (input) and o (output) are sigmoids
+of the input and of h_(t-1): numbers between 0, shut, and 1, open, one for each unit. The candidate g, a tanh, is what
+may be written. What the reader should see: ours, a loop over Keras's cell and Keras's layer agree, with gradients and
+masks; and from one cell state to a later one, with the gates held fixed, the gradient is the product of the forget
+gates and nothing else, so that open gates carry it over a hundred steps, where a tanh cell has lost it.
 
 Notes: chapter 09, "Long short-term memory" (长短期记忆网络).
 Source: Hochreiter and Schmidhuber 1997, Long short-term memory, Neural Computation 9; Gers, Schmidhuber, Cummins 2000,
@@ -45,14 +47,14 @@ def lstm_step(x_t, h, c, w, u, b):
     Source: Gers, Schmidhuber, Cummins 2000; as `keras.layers.LSTMCell`.
     """
     _fitting(x_t, h, c, w, u, b)
-    i, f, g, o = tf.split(x_t @ w + h @ u + b, 4, axis=-1)  # each (batch, units)
+    i, f, g, o = tf.split(x_t @ w + h @ u + b, 4, axis=-1)  # each (batch, units); one product serves all four
     i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
-    c = f * c + i * g  # the old cell state, c_(t-1), on the right
+    c = f * c + i * g  # on the right the old cell state, c_(t-1): keep a share f of it, add a share i of the candidate
     return o * tf.tanh(c), c, dict(zip(GATES, (i, f, g, o), strict=True))
 
 
 def lstm(x, w, u, b, initial_state=None, mask=None):
-    """The cell at every step, as `keras.layers.LSTM`.
+    """The cell at every step, the same weights at each, as `keras.layers.LSTM`.
 
     Args:
         x: Inputs (batch, steps, inputs), at least one step; inside a `tf.function` the batch may be unknown.
@@ -72,10 +74,11 @@ def lstm(x, w, u, b, initial_state=None, mask=None):
         raise ValueError(f"x: expected a known number of steps, at least one, got the shape {tuple(x.shape)}")
     h, c = [tf.zeros((tf.shape(x)[0], u.shape[0]), x.dtype)] * 2 if initial_state is None else initial_state
     real = True if mask is None else tf.cast(shape("mask", tf.convert_to_tensor(mask), *x.shape[:2]), tf.bool)
-    output, outputs = tf.zeros_like(h), []
+    output, outputs = tf.zeros_like(h), []  # not h: before the first real step zero is shown, whatever h begins with
     for t in range(x.shape[1]):
         new_h, new_c, _ = lstm_step(x[:, t], h, c, w, u, b)
         now = real if mask is None else real[:, t, None]  # (batch, 1)
+        # A padded step must not touch what was read before it.
         h, c, output = tf.where(now, new_h, h), tf.where(now, new_c, c), tf.where(now, new_h, output)
         outputs.append(output)
     return tf.stack(outputs, axis=1), (h, c)
@@ -83,6 +86,9 @@ def lstm(x, w, u, b, initial_state=None, mask=None):
 
 def peephole_lstm_step(x_t, h, c, w, u, b, peepholes, peephole="diagonal"):
     """One step of a cell whose gates see the cell state: input and forget gate the old one, the output gate the new.
+
+    Of the two states a gate of `lstm_step` sees h only; what a shut output gate hides is hidden from it too. A peephole
+    is a weight from c to a gate.
 
     Args:
         x_t, h, c, w, u, b: As in `lstm_step`.
@@ -101,18 +107,18 @@ def peephole_lstm_step(x_t, h, c, w, u, b, peepholes, peephole="diagonal"):
         raise ValueError(f"peephole: expected 'diagonal' or 'full', got {peephole!r}")
     shape("peepholes", peepholes, 3, *[h.shape[-1]] * (1 if peephole == "diagonal" else 2))
 
-    def seen(state, number):
+    def seen(state, number):  # (batch, units): what a gate sees through its peephole
         return state * peepholes[number] if peephole == "diagonal" else state @ peepholes[number]
 
     i, f, g, o = tf.split(x_t @ w + h @ u + b, 4, axis=-1)
-    i, f, g = tf.sigmoid(i + seen(c, 0)), tf.sigmoid(f + seen(c, 1)), tf.tanh(g)
+    i, f, g = tf.sigmoid(i + seen(c, 0)), tf.sigmoid(f + seen(c, 1)), tf.tanh(g)  # no peephole: g is no gate
     c = f * c + i * g
-    o = tf.sigmoid(o + seen(c, 2))
+    o = tf.sigmoid(o + seen(c, 2))  # last, because it sees the new c
     return o * tf.tanh(c), c, dict(zip(GATES, (i, f, g, o), strict=True))
 
 
 def _fitting(x_t, h, c, w, u, b):
-    """Weights and states that would broadcast in silence."""
+    """Refuse shapes that do not fit: TensorFlow would stretch some of them in silence."""
     units = u.shape[0]
     shape("w", w, x_t.shape[-1], 4 * units)
     shape("u", u, units, 4 * units)
@@ -125,7 +131,8 @@ def _fitting(x_t, h, c, w, u, b):
 class LSTMCell(keras.layers.Layer):
     """Our cell for `keras.layers.RNN`, with the weights of `keras.layers.LSTMCell`: same names, shapes and start.
 
-    The forget gate's biases start at one, so that a new network remembers first and learns to forget.
+    The layer calls the cell at every step and hands the states on. The forget gate's biases start at one, so that a
+    new network remembers first and learns to forget.
 
     Args:
         units: Size of both states.
@@ -135,7 +142,7 @@ class LSTMCell(keras.layers.Layer):
     def __init__(self, units, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.units, self.seed = whole("units", units), seed
-        self.state_size = [units, units]
+        self.state_size = [units, units]  # layers.RNN asks a cell for the sizes of h and c
         self.output_size = units
 
     def build(self, input_shape):
@@ -148,6 +155,7 @@ class LSTMCell(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(4 * self.units,), initializer=_remember_first)
 
     def call(self, x_t, states, training=False):
+        # The weights stand in the order of `build`, which is that of `lstm_step`.
         h, c, _ = lstm_step(x_t, *states, *(tf.convert_to_tensor(weight) for weight in self.weights))
         return h, [h, c]
 
@@ -156,7 +164,7 @@ class LSTMCell(keras.layers.Layer):
 
 
 def _remember_first(shape, dtype=None):
-    """Zeros, but ones for the forget gate."""
+    """Biases (4 units,) in the order of `GATES`: zeros, but ones for the forget gate."""
     return tf.repeat(tf.constant([0.0, 1.0, 0.0, 0.0], dtype), shape[0] // 4)
 
 
@@ -194,18 +202,20 @@ def lesson(report, *, steps: int = 100, seed: int = 0):
 
 
 def _problem(seed, inputs=3, units=5, batch=4, steps=7):
+    """Random numbers to compare on: x, w, u, b, and the states h and c."""
     rng = np.random.default_rng(seed)
     shapes = [(batch, steps, inputs), (inputs, 4 * units), (units, 4 * units), (4 * units,), *[(batch, units)] * 2]
     return [tf.constant(rng.normal(size=each), tf.float32) for each in shapes]
 
 
 def _parity(report, seed):
+    """Three ways to run the cell against Keras's layer. Returns Keras's cell, with the weights of `_problem`."""
     x, w, u, b, h, c = _problem(seed)
     layer = keras.layers.LSTM(5, return_sequences=True, return_state=True)
     cell = keras.layers.LSTMCell(5)
     own = keras.layers.RNN(LSTMCell(5), return_sequences=True, return_state=True)
     for each in (layer, cell, own):
-        each.build(x.shape if each is not cell else (x.shape[0], x.shape[2]))
+        each.build(x.shape if each is not cell else (x.shape[0], x.shape[2]))  # a cell sees one step only
         each.set_weights([w, u, b])
 
     def loop():
@@ -220,6 +230,7 @@ def _parity(report, seed):
         with tf.GradientTape() as tape:
             tape.watch(sources)
             values = tf.nest.flatten(run())
+            # A sine, because under a plain sum every output would have the same slope, and a swap could hide.
             loss = tf.add_n([tf.reduce_sum(tf.sin(value)) for value in values])
         return [*values, *tape.gradient(loss, sources)]
 
@@ -243,6 +254,7 @@ def _parity(report, seed):
 
 
 def _parameters(report):
+    """Four times, for three gates and the candidate: m n weights from the input, n² from h, and n biases."""
     rows = []
     for inputs, size in ((3, 5), (1, 1), (100, 128), (28, 64)):
         network = keras.layers.LSTM(size)
@@ -274,6 +286,7 @@ def _old_state(report, seed, cell):
 def _cell_path(report, steps, seed, units=8, batch=4):
     """How much of ∂c_T/∂c_0 arrives through the cell state alone, against a tanh cell's ∂h_T/∂h_0."""
     rng = np.random.default_rng((seed, 2))
+    # Follow the LSTM's gradient for three forget gates.
     x = tf.constant(rng.normal(size=(batch, steps, 3)), tf.float32)
     w, u = (tf.constant(rng.normal(size=(size, 4 * units)) / 3, tf.float32) for size in (3, units))
     held = "forget gates at 0.999"
@@ -281,7 +294,7 @@ def _cell_path(report, steps, seed, units=8, batch=4):
     for name, bias, scale in (
         ("forget gates about 0.5", 0.0, 1.0),
         ("forget gates about 0.73, as Keras starts", 1.0, 1.0),
-        (held, np.log(999.0), 0.0),  # sigmoid(ln 999) = 0.999
+        (held, np.log(999.0), 0.0),  # sigmoid(ln 999) = 0.999; without weights the gate stays there
     ):
         b = bias * _remember_first((4 * units,), tf.float32)
         arriving[name], products[name] = _gradient_along_cell(x, scale * w, scale * u, b)
@@ -289,6 +302,8 @@ def _cell_path(report, steps, seed, units=8, batch=4):
     at_hundred = arriving[held][min(steps, 100)]
     report.at_least("with forget gates at 0.999 it is at least 0.9 after 100 steps", got=at_hundred, bound=0.9)
 
+    # Follow the tanh cell's: its Jacobian is a product of one matrix a step. Where the LSTM shows a mean, the tanh cell
+    # shows its largest norm, the most that any direction keeps, and loses all the same.
     matrix = tf.constant(0.9 * np.linalg.qr(rng.normal(size=(units, units)))[0], tf.float32)
     w_x = tf.constant(rng.normal(size=(3, units)), tf.float32)
     h, jacobian, norms = tf.zeros((batch, units)), tf.eye(units, batch_shape=[batch]), [1.0]
@@ -296,6 +311,7 @@ def _cell_path(report, steps, seed, units=8, batch=4):
         h = tf.tanh(x[:, t] @ w_x + h @ matrix)
         jacobian = jacobian @ matrix * (1 - h**2)[:, None, :]  # (batch, units of h_0, units of h_t)
         norms.append(float(tf.reduce_max(tf.norm(jacobian, ord=2, axis=(1, 2)))))
+    # The slope of tanh is at most 1 and the matrix stretches by 0.9, so the norm is at most 0.9**steps.
     bound = 1e-3 if steps >= 100 else 0.9**steps
     report.at_most(f"a tanh cell of spectral radius 0.9: largest ‖∂h_T/∂h_0‖ after {steps} steps", norms[-1], bound)
     series = {**arriving, "tanh cell, spectral radius 0.9": norms}
@@ -311,7 +327,11 @@ def _cell_path(report, steps, seed, units=8, batch=4):
 
 
 def _gradient_along_cell(x, w, u, b):
-    """Mean of ∂c_t/∂c_0 with the gates held fixed, and the mean product of the forget gates, for t = 0, 1, …."""
+    """Mean of ∂c_t/∂c_0 with the gates held fixed, and the mean product of the forget gates, for t = 0, 1, ….
+
+    A `ForwardAccumulator` carries the derivative along with the numbers, from c_0 on, so that one pass gives it for
+    every t; a tape would have to go back once for each. The gates are held fixed by stopping the gradient of h.
+    """
     h = c = tf.zeros((x.shape[0], u.shape[0]))
     product, arriving, products = tf.ones_like(c), [1.0], [1.0]
     with tf.autodiff.ForwardAccumulator(c, tf.ones_like(c)) as forward:  # a unit's c_t depends on its own c_0 only

@@ -1,9 +1,11 @@
-"""On its own output a small translator goes astray after one wrong word; what reversing changes is measured.
+"""A small translator that reads its own words goes astray after one wrong word; reversing the source is measured.
 
-An encoder and a decoder learn to translate texts of a program's interface, in three variants. What the reader should
-see: the sentences that come out right are the same with teacher forcing and on own output, but after one wrong word the
-rest goes astray; what reversing the source changes, in the data that was learnt and in data that was not; and how near
-such a network comes to the plain method of copying the most similar sentence's translation.
+An encoder and a decoder learn to translate texts of a program's interface. Teacher forcing lets the decoder read the
+right words so far; on own output it reads what it wrote. Three variants: the context, the encoder's last states, is the
+decoder's first state; or an input at every step; or the first state, and the source is read backwards. What the reader
+should see: the sentences that come out right are the same in both ways of reading, but after one wrong word the rest
+goes astray; what reversing changes, in data that was learnt and in data that was not; and how near the network comes
+to copying the translation of the most similar sentence.
 
 Notes: chapter 09, "Sequence to sequence" (序列到序列).
 Source: Sutskever, Vinyals, Le 2014, arXiv:1409.3215 (context as the first state, reversed source); Cho et al. 2014,
@@ -16,7 +18,7 @@ import keras
 import numpy as np
 
 from kerasnotes import data, plots, training
-from kerasnotes.chapter09.bleu import bare as bare
+from kerasnotes.chapter09.bleu import bare as bare  # `as` the same name: also to be had from here
 from kerasnotes.chapter09.bleu import bleu, most_similar, translation_corpus
 from kerasnotes.chapter09.bleu import split_pairs as split_pairs
 from kerasnotes.chapter09.encoder_decoder import Decoder, Encoder, Seq2Seq, greedy_decode, likeliest
@@ -27,8 +29,8 @@ SMOKE = {"pairs": 100, "longest": 6, "vocabulary": 60, "units": 4, "epochs": 1, 
 FULL = {"longest": 10, "vocabulary": 3000, "units": 256, "epochs": 12, "seeds": 5}
 SECONDS = 100
 
-PAD, UNSEEN = 0, 1  # ids of chapter 08's vocabulary
-CONTEXTS = ("initial_state", "every_step")
+PAD, UNSEEN = 0, 1  # ids of chapter 08's vocabulary: padding, and a word that it does not know
+CONTEXTS = ("initial_state", "every_step")  # where the decoder gets the context
 VARIANTS = ("initial_state", "every_step", "initial_state, source reversed")
 
 
@@ -36,14 +38,13 @@ def alignment_lags(length, reverse=False):
     """Steps between reading the source's word k and writing the target's word k, for k = 1 to `length`.
 
     Args:
-        length: Words of the source.
-        reverse: Whether it is read from its end.
+        length: Words of the source, and of a target of the same length.
+        reverse: Whether the source is read from its end.
 
-    Returns:
-        Array (length,), int64.
+    Returns: Array (length,), int64: `length` everywhere, or reversed 1, 3, 5, …, which have the same mean.
     """
     read_at = np.arange(1, whole("length", length) + 1)[:: -1 if reverse else 1]
-    written_at = length + np.arange(1, length + 1)
+    written_at = length + np.arange(1, length + 1)  # writing begins when all is read
     return written_at - read_at
 
 
@@ -52,8 +53,8 @@ def example():
     texts = {"open": "ouvrir", "open file": "ouvrir le fichier", "save all": "tout garder", "cut": "couper"}
     words = [
         ["", "", "", *sorted({word for text in side for word in text.split()})] for side in (texts, texts.values())
-    ]
-    source, target_in, target_out = (np.zeros((4, 4), np.int32) for _ in range(3))
+    ]  # an id is a place in its language's list; 0 is padding
+    source, target_in, target_out = (np.zeros((4, 4), np.int32) for _ in range(3))  # (pairs, steps)
     for row, pair in enumerate(texts.items()):
         english, french = ([words[side].index(word) for word in pair[side].split()] for side in (0, 1))
         source[row, : len(english)] = english[::-1]  # reversed, as Sutskever et al. do
@@ -111,13 +112,13 @@ class _Run:
     """What one training leaves behind: ids that the network predicts or writes, and their scores."""
 
     history: dict  # losses by epoch
-    own: np.ndarray  # what it writes for the test pairs
+    own: np.ndarray  # what it writes for the test pairs; these four are ids (pairs, longest + 1)
     forced: np.ndarray  # the likeliest words after the right ones: for the test pairs,
     train: np.ndarray  # for as many training pairs,
     exchanged: np.ndarray  # and for test targets with the sources of other pairs
-    accuracy: dict  # share of words, by name
-    right: np.ndarray  # which test sentences come out right in every word
-    bleu: float  # in percent
+    accuracy: dict  # share of right words in each of the four, and of right first words
+    right: np.ndarray  # (pairs,): which test sentences it writes right in every word
+    bleu: float  # in percent: how many groups of words the references have too
 
 
 def _train_all(report, corpus, units, epochs, learning_rate, batch_size, seeds, seed):
@@ -134,35 +135,35 @@ def _train_all(report, corpus, units, epochs, learning_rate, batch_size, seeds, 
         model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), sentence_loss())
         models[context] = model, training.restarter(model)
     runs = {name: [] for name in VARIANTS}
-    schedule = [(number, name) for number in range(seeds) for name in VARIANTS]
+    schedule = [(number, name) for number in range(seeds) for name in VARIANTS]  # a seed for all: pairs of runs
     for number, name in report.track(schedule, "training"):
         context, side = name.split(",")[0], "reversed" if name.endswith("reversed") else "source"
         model, restart = models[context]
         restart(_build(corpus, units, context, seed + number).get_weights())
-        # Learn with teacher forcing: read the right words so far, say the next one; unknown words are no aim.
+        # Learn with teacher forcing. An unknown word is no aim: as padding it is left out of the loss.
         learnt, held_out = (((getattr(part, side), part.target_in), np.where(part.target_out == UNSEEN, PAD,
                             part.target_out)) for part in (corpus.train, corpus.validation))  # fmt: skip
         history = training.fit(model, *learnt, batch_size=batch_size, epochs=epochs, seed=seed + number,
                                validation_data=held_out).history  # fmt: skip
-        # Write without it.
+        # Write without it: from here on nobody hands over the right words.
         runs[name].append(_examine(model, corpus, side, history))
     return runs
 
 
 def _build(corpus, units, context, seed):
-    a, b = np.random.default_rng((seed, 2)).integers(2**30, size=2).tolist()
+    a, b = np.random.default_rng((seed, 2)).integers(2**30, size=2).tolist()  # a seed for each half
     reader, writer = len(corpus.source_vocabulary), len(corpus.target_vocabulary)
     return Seq2Seq(Encoder(reader, units, seed=a), Decoder(writer, units, context, seed=b))
 
 
 def _examine(model, corpus, side, history):
     """What a trained model predicts for test and training pairs, and what it writes for the test pairs."""
-    test, train, some = corpus.test, corpus.train, slice(len(corpus.test.source))
+    test, train, some = corpus.test, corpus.train, slice(len(corpus.test.source))  # as many training as test pairs
     asked, learnt = getattr(test, side), getattr(train, side)[some]
     own = greedy_decode(model, asked, corpus.start, corpus.end, corpus.longest + 1)
-    sources = [asked, learnt, np.roll(asked, 1, axis=0)]
+    sources = [asked, learnt, np.roll(asked, 1, axis=0)]  # the last: each target with its neighbour's source
     targets = [test.target_in, train.target_in[some], test.target_in]
-    ids = likeliest(model((np.concatenate(sources), np.concatenate(targets))))
+    ids = likeliest(model((np.concatenate(sources), np.concatenate(targets))))  # one call for all three
     forced, known, exchanged = np.split(ids, np.cumsum([len(each) for each in sources])[:-1])
     out = test.target_out
     accuracy = {name: _accuracy(ids, out) for name, ids in (("forced", forced), ("exchanged", exchanged), ("own", own))}
@@ -179,16 +180,17 @@ def _hits(ids, targets):
 
 
 def _accuracy(ids, targets):
-    return float(_hits(ids, targets).sum() / (targets != PAD).sum())
+    return float(_hits(ids, targets).sum() / (targets != PAD).sum())  # of all words, the unknown ones too
 
 
 def _until_end(corpus, ids):
-    """The words before the end token."""
+    """The words before the end token, or all if it was never written."""
     words = corpus.target_vocabulary.decode([i for i in ids if i != PAD])
     return words[: words.index("<end>")] if "<end>" in words else words
 
 
 def _bleu(corpus, candidates, chosen=None):
+    """BLEU, in percent, of translations of the test pairs, or of those that `chosen` marks."""
     references = [[target] for _, target in corpus.test.words]
     if chosen is not None:
         references, candidates = ([each[i] for i in np.flatnonzero(chosen)] for each in (references, candidates))
@@ -198,11 +200,11 @@ def _bleu(corpus, candidates, chosen=None):
 def _baselines(corpus):
     """Accuracy of counted words and pairs, and BLEU of the translation of the most similar training sentence."""
     train, test, size = corpus.train, corpus.test, len(corpus.target_vocabulary)
-    pairs = np.zeros((size, size), np.int64)
+    pairs = np.zeros((size, size), np.int64)  # how often the second word follows the first
     real = train.target_out > UNSEEN
     np.add.at(pairs, (train.target_in[real], train.target_out[real]), 1)
     usual = int(pairs.sum(axis=0).argmax())
-    after = np.where(pairs.any(axis=1), pairs.argmax(axis=1), usual)
+    after = np.where(pairs.any(axis=1), pairs.argmax(axis=1), usual)  # (vocabulary,): the best guess after each word
     nearest = most_similar(test.source, train.source, len(corpus.source_vocabulary))
     copied = _bleu(corpus, [train.words[i][1] for i in nearest])
     words = _accuracy(np.full_like(test.target_out, usual), test.target_out)
@@ -226,6 +228,7 @@ def _compare(report, corpus, runs, epochs):
         rows.append([name, *map(_spread, columns), _spread([run.bleu for run in group], percent=False)])
         label = f"{name}: test accuracy of each seed above that of counted pairs of words"
         report.at_least(label, got=columns[1], bound=counted, trained=True)
+        # With a source that is not its own the decoder must do worse, else it does not listen to the encoder.
         report.at_least(f"{name}: and above that with exchanged sources", columns[1], max(columns[2]), trained=True)
     title = f"{epochs} epochs; mean ± standard error of {len(runs[VARIANTS[0]])} seeds; accuracy with teacher forcing"
     columns = ["variant", "training accuracy, %", "test accuracy, %", "with exchanged sources, %", "test BLEU, %"]
@@ -247,6 +250,7 @@ def _own_output(report, corpus, runs):
     target = corpus.test.target_out
     rows = []
     for name, group in runs.items():
+        # Until its first wrong word a decoder has read the same in both ways, so it must get the same sentences right.
         whole = [np.all(_hits(run.forced, target) | (target == PAD), axis=1) for run in group]
         label = f"{name}: sentences right in every word are the same with teacher forcing and on own output"
         report.check(label, got=[run.right for run in group], want=whole)
@@ -307,7 +311,7 @@ def _draw(report, corpus, runs, epochs):
     plots.curves(np.arange(1, epochs + 1), series, xlabel="epoch", ylabel="loss a word, nats",
                  title="Reversed or not,\nit fits the training pairs better", ax=left)  # fmt: skip
     target = corpus.test.target_out
-    places = np.flatnonzero((target > PAD).sum(axis=0) >= 0.02 * len(target))
+    places = np.flatnonzero((target > PAD).sum(axis=0) >= 0.02 * len(target))  # later ones have too few words
     shares = {}
     for key, name in (("forced", "after the right words"), ("own", "after its own words")):
         hits = [_hits(getattr(run, key), target).sum(axis=0)[places] for run in runs["initial_state"]]
@@ -327,7 +331,7 @@ def _draw(report, corpus, runs, epochs):
 def _translations(report, corpus, runs):
     run, words = runs["initial_state"][0], corpus.test.words
     written = [_until_end(corpus, ids) for ids in run.own]
-    chosen = range(min(10, len(words)))
+    chosen = range(min(10, len(words)))  # taken as they come, not picked
     rows = [[*(" ".join(each) for each in (*words[i], written[i])), bool(run.right[i])] for i in chosen]
     report.table("ten test pairs, the first of the split", ["source", "reference", "output", "right"], rows)
     source = corpus.test.source
