@@ -79,6 +79,7 @@ def test_by_hand():
     assert p_norm_pool(pair, (1, 2), math.inf).item() == 4
     assert p_norm_pool(pair.astype(int), (1, 2), 1).item() == pytest.approx(7)
     assert p_norm_pool(1e200 * pair, (1, 2), 2).item() == pytest.approx(5e200)
+    assert p_norm_pool(np.full((1, 20, 20, 1), 255, np.uint8), 20, 1).item() == 255 * 400  # too large for float16
     assert p_norm_pool(0 * pair, (1, 2), 3).item() == 0
 
 

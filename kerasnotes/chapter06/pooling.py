@@ -78,14 +78,15 @@ def p_norm_pool(x, size, p, strides=None, padding="VALID"):
         p: Positive number or infinity. The larger, the more the largest numbers of a window count.
 
     Returns:
-        Array (batch, rows, columns, channels); integers of 8 bits become float16, of 16 float32, others float64.
+        Array (batch, rows, columns, channels); integers and Booleans become float64.
 
     Raises:
         ValueError: If `p` is not positive, or as in `max_pool2d`.
     """
     p = p if p == math.inf else positive("p", p)
     windows, real = _windows(x, size, strides, padding)
-    windows = np.where(real, np.abs(windows.astype(np.result_type(windows, np.float16))), 0)  # padding adds nothing
+    kind = windows.dtype if windows.dtype.kind == "f" else np.float64
+    windows = np.where(real, np.abs(windows.astype(kind)), 0)  # padding adds nothing
     largest = windows.max(axis=-1)
     if math.isinf(p):
         return largest

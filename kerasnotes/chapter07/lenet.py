@@ -205,7 +205,7 @@ def _counts(report, model, original):
     report.check("today's form: 61,706 weights", model.count_params(), 61_706)
     rows.append(["sum", "", *(sum(row[column] for row in rows) for column in range(2, 6))])
     columns = ["layer", "output", "1998: trainable weights", "1998: connections", "today: weights", "multiply-adds"]
-    report.table("LeNet-5, layer by layer (today: C1 and C3 with the pooling after them)", columns, rows)
+    report.table("LeNet-5, layer by layer", columns, rows)
 
 
 def _whole_network(report, fast, model, pictures, labels):
@@ -214,7 +214,7 @@ def _whole_network(report, fast, model, pictures, labels):
     right = tf.one_hot(labels, 10)  # as the scale, so that the loss hangs on the right class's logit only
     results = [_gradients(each, [weight.value for weight in each.trainable_weights], pictures, right)
                for each in (fast, model)]  # fmt: skip
-    report.check("both forms give the same logits on digits", *(y for y, _ in results), rtol=1e-4, atol=1e-4)
+    report.check("both ways give the same logits on digits", *(y for y, _ in results), rtol=1e-4, atol=1e-4)
     report.check("and the same gradients of all ten weights", *(slopes for _, slopes in results), rtol=1e-3, atol=1e-3)
 
 
@@ -281,7 +281,7 @@ def _figures(report, curves, model, x, y):
     ax.set(xlabel="seconds of training", ylabel="test error, %", yscale="log")
     ax.set_yticks([0.5, 1, 2, 5], ["0.5", "1", "2", "5"])
     ax.minorticks_off()
-    ax.set_title("One network in two forms: test error against time")
+    ax.set_title("One network, computed in two ways: test error against time")
     ax.legend()
     report.figure(
         "Test error against seconds", figure,
