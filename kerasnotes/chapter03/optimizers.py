@@ -1,10 +1,10 @@
 """Adaptive optimizers give every weight a step of its own, measured by the slopes that this weight has seen.
 
-In a narrow valley one learning rate is too large across and too small along. AdaGrad, RMSProp and Adam divide a slope
-by its own usual size. All are built here and equal Keras's, step for step. They, and Rprop before them, owe their speed
-to valleys along the axes: turn the valley by 45° and much of it is gone. On a saddle, where slopes are small, RMSProp
-walks on at full pace while plain descent crawls. Where a batch looks up a row of an embedding twice, Keras squares each
-of the two slopes for itself; the gradient is their sum, and so it is here.
+A weight's slope is its number in the gradient. In a narrow valley one learning rate is too large across and too small
+along; AdaGrad, RMSProp and Adam divide each slope by its own usual size. What the reader should see: ours equal Keras's
+step for step. They, and Rprop before them, owe their speed to valleys along the axes: turn the valley by 45° and much
+of it is gone. On a saddle, where slopes are small, RMSProp walks on at full pace while plain descent crawls. Where a
+batch looks up a row of an embedding twice, Keras squares the two slopes one by one; here their sum is squared.
 
 Notes: chapter 03, "AdaGrad, RMSProp, Adam" (自适应学习率算法).
 Source: Duchi et al. 2011, Adaptive subgradient methods; Tieleman and Hinton 2012, Lecture 6.5: rmsprop; Kingma and Ba
@@ -27,7 +27,9 @@ SECONDS = 2
 
 
 class AdaGrad(ArrayOptimizer):
-    """Divides each weight's slope by the root of the sum of all its squares: steps get smaller and smaller.
+    """Divides each weight's slope by the root of the sum of its squares so far: steps get smaller and smaller.
+
+    `step(w, gradient)`, from `ArrayOptimizer`, checks its arguments and returns w + `_move(gradient)`.
 
     Args, Raises: As for `keras.optimizers.Adagrad`; ValueError if one is out of range.
     Source: Duchi et al. 2011, Figure 1 (diagonal).
@@ -40,7 +42,7 @@ class AdaGrad(ArrayOptimizer):
         self.learning_rate, self.epsilon, self.accumulator = learning_rate, epsilon, initial_accumulator_value
 
     def _move(self, gradient):
-        self.accumulator = self.accumulator + gradient**2
+        self.accumulator = self.accumulator + gradient**2  # from the first step on in the weights' shape
         return -self.learning_rate * gradient / np.sqrt(self.accumulator + self.epsilon)
 
 
@@ -54,9 +56,10 @@ class RMSProp(ArrayOptimizer):
     def __init__(self, learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7):
         _expect_rates(learning_rate, epsilon, rho=rho, momentum=momentum)
         self.learning_rate, self.rho, self.momentum, self.epsilon = learning_rate, rho, momentum, epsilon
-        self.velocity, self.move = 0.0, 0.0
+        self.velocity, self.move = 0.0, 0.0  # Keras's name for the mean of squares; the last move
 
     def _move(self, gradient):
+        # Forget a little, remember the new square, and add a share of the last move.
         self.velocity = self.rho * self.velocity + (1 - self.rho) * gradient**2
         step = self.learning_rate * gradient / np.sqrt(self.velocity + self.epsilon)
         self.move = self.momentum * self.move - step
@@ -66,7 +69,8 @@ class RMSProp(ArrayOptimizer):
 class Adam(ArrayOptimizer):
     """A running mean of the slopes, divided by the root of a running mean of their squares.
 
-    Both means start at zero and are too small at first; a factor on the learning rate sets that right.
+    Both means start at zero and are too small at first: after t equal slopes g the first is (1 - beta_1^t) · g, the
+    second (1 - beta_2^t) · g². A factor on the learning rate sets that right.
 
     Args, Raises: As for `keras.optimizers.Adam`; ValueError if one is out of range.
     Source: Kingma and Ba 2015, arXiv:1412.6980, Algorithm 1, in the order of computation of the end of Section 2.
@@ -75,7 +79,7 @@ class Adam(ArrayOptimizer):
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
         _expect_rates(learning_rate, epsilon, beta_1=beta_1, beta_2=beta_2)
         self.learning_rate, self.beta_1, self.beta_2, self.epsilon = learning_rate, beta_1, beta_2, epsilon
-        self.momentum, self.velocity, self.iterations = 0.0, 0.0, 0
+        self.momentum, self.velocity, self.iterations = 0.0, 0.0, 0  # mean of slopes, mean of squares: Keras's names
 
     def _move(self, gradient):
         self.iterations += 1
@@ -118,6 +122,7 @@ def lesson(report, *, steps: int = 400, curvature: float = 100.0, seed: int = 0)
         seed: Seed of all random draws (0 to 4294967295).
     """
     rng = np.random.default_rng(seed)
+    # The same slopes for ours and Keras's: four weights whose slopes are of very different size.
     start, gradients = rng.normal(size=4), rng.normal(size=(100, 4)) * [1e-3, 0.1, 1, 10]
     for name, kept, ours, theirs in (
         ("AdaGrad", "sum of squared slopes", AdaGrad(0.1), keras.optimizers.Adagrad(0.1)),
@@ -148,6 +153,8 @@ class _PlainDescent(ArrayOptimizer):
 
 
 class _Keras:
+    """A Keras optimizer of one variable, with the `step` of ours."""
+
     def __init__(self, optimizer, start):
         self.optimizer, self.variable = optimizer, keras.Variable(np.asarray(start), dtype="float64")
 
@@ -157,6 +164,7 @@ class _Keras:
 
 
 def _path(optimizer, gradient, start, steps):
+    """The weights at the start and after every step; `gradient` is a function of them, or one array for each step."""
     path = [np.asarray(start, np.float64)]
     for step in range(steps):
         path.append(optimizer.step(path[-1], gradient(path[-1]) if callable(gradient) else gradient[step]))
@@ -172,7 +180,7 @@ def _rows_looked_up_twice(report):
         keras.optimizers.Adagrad(1.0).apply([gradient], [variable])
         moved.append(variable.numpy()[0, 0])
     ours = AdaGrad(1.0).step(np.zeros((1, 1)), slices)[0, 0]
-    want = [-4 / math.sqrt(0.1 + 16)] * 2
+    want = [-4 / math.sqrt(0.1 + 16)] * 2  # the accumulator starts at 0.1
     report.check(
         "a row looked up twice has the slope of both together: ours, Keras's of the sum", [ours, moved[1]], want
     )
@@ -183,11 +191,17 @@ def _first_step_of_adam(report):
     slopes = np.array([1e-2, -1.0, 100.0])
     first = Adam(0.01, epsilon=0.0).step(np.zeros(3), slopes)
     report.check("Adam's first step is as long as the learning rate, for every slope", first, -0.01 * np.sign(slopes))
+    # Without the factor: how much of the mean of slopes is there, over the root of how much of the mean of squares.
     lengths = [[t, (1 - 0.9**t) / math.sqrt(1 - 0.999**t)] for t in (1, 10, 100, 1000, 10000)]
     report.table("without Adam's correction, in a constant slope", ["step", "times the right length"], lengths)
 
 
 def _corrections(report, curvatures, rate=0.01, rho=0.9):
+    """Two wrong forms of RMSProp, as notes of the course have them, built and held against Keras in a valley.
+
+    The loss is Σ curvature · w² / 2: slopes are curvature · w, second derivatives the curvatures.
+    """
+
     class SecondDerivatives(ArrayOptimizer):
         mean = 0.0
 
@@ -206,6 +220,7 @@ def _corrections(report, curvatures, rate=0.01, rho=0.9):
         ours, theirs, other = (
             _path(each, lambda w: curvatures * w, start, 100) for each in (RMSProp(rate, rho, momentum), library, notes)
         )
+        # How far each path ever is from Keras's: the right form's, and that of the notes.
         gaps.append([np.abs(path - theirs).max() for path in (ours, other)])
     shown = [
         "largest distance from Keras in 100 steps: {1:.2g}, of the right form {0:.0e}".format(*gap) for gap in gaps
@@ -227,7 +242,8 @@ def _corrections(report, curvatures, rate=0.01, rho=0.9):
 
 
 def _saddle(report, rate=0.01, start=1e-3):
-    """x² − y² near its ridge: y has to grow from `start` to 1, in plain descent by 1 + 2·rate a step."""
+    """x² − y² near its ridge: y has to grow from `start` to 1, in plain descent by a factor 1 + 2·rate a step."""
+    # The first step at which y is 1 or more; argmax gives 0 if there is none, so the last check asks for at least 1.
     plain, rms = (
         np.argmax(_path(optimizer, lambda w: np.array([2.0, -2.0]) * w, [1.0, start], 500)[:, 1] >= 1)
         for optimizer in (_PlainDescent(rate), RMSProp(rate))
@@ -253,12 +269,14 @@ def _valleys(report, curvature, steps):
     for ax, turn, title in zip(
         axes, (np.eye(2), np.array([[1, -1], [1, 1]]) / math.sqrt(2)), ("along an axis", "turned by 45°"), strict=True
     ):
-        matrix = turn @ np.diag([1.0, curvature]) @ turn.T
+        # The loss is wᵀ · matrix · w / 2, its gradient matrix · w; turning the axes turns the start, too.
+        matrix = turn @ np.diag([1.0, curvature]) @ turn.T  # (2, 2)
         height = np.einsum("...i,ij,...j->...", grid, matrix, grid) / 2
         ax.contour(*np.moveaxis(grid, -1, 0), height, np.geomspace(0.02, 80, 10), colors="0.85", linewidths=1)
         for number, (name, (make, rate)) in enumerate(methods.items()):
             path = _path(make(rate), lambda w, matrix=matrix: matrix @ w, turn @ [1.0, 0.7], steps)
-            loss = np.einsum("ti,ij,tj->t", path, matrix, path) / 2
+            loss = np.einsum("ti,ij,tj->t", path, matrix, path) / 2  # (steps + 1,)
+            # The step after the last one above a thousandth; steps + 1 means never, and the table leaves it empty.
             counts.setdefault(name, []).append(int(np.flatnonzero(loss > loss[0] / 1000)[-1]) + 1)
             ax.plot(
                 *path[:120].T,

@@ -1,9 +1,10 @@
 """Dropout trains a network of half its units, another half at every step, and uses all of them afterwards.
 
-A unit that may be missing cannot be relied on, so that a network learns its training data less well by heart. Two
-forms do the same: the classic one scales down afterwards, the inverted one (Keras) scales up in training. What the
-reader should see: both keep the mean, number by number as TensorFlow does it; `tf.nn.dropout` knows nothing of test
-time; and on a thousand digits the gap between training and test loss shrinks.
+A unit that may be missing cannot be relied on, so a network learns its training data less well by heart. Missing units
+shrink what the next layer gets on average, and two ways make training and test agree: the classic form scales down
+afterwards, when all units are back; the inverted form (Keras) scales up in training. What the reader should see: both
+keep the mean; ours equals TensorFlow's number by number; `tf.nn.dropout` drops at test time, too, unless it is left
+out; and on a thousand digits the gap between training and test loss shrinks.
 
 Notes: chapter 05, "Dropout" (随机失活).
 Source: Hinton et al. 2012, arXiv:1207.0580; Srivastava et al. 2014, Dropout: a simple way to prevent neural
@@ -26,7 +27,8 @@ SECONDS = 15
 def dropout(x, rate, seed):
     """Drop each number with probability `rate` and divide the others by 1 - rate (the inverted form, as in Keras).
 
-    The expectation stays that of x, so that nothing has to be done at test time: inference is the identity.
+    The expectation of each number is (1 - rate) · x / (1 - rate) = x, as without dropout. So nothing has to be done at
+    test time: inference is the identity.
 
     Args:
         x: Tensor of any shape, floating point.
@@ -47,7 +49,7 @@ def dropout(x, rate, seed):
 def classic_dropout(x, rate, seed):
     """Drop each number with probability `rate` and leave the others as they are (the form of the first papers).
 
-    At test time `classic_inference` has to follow.
+    The expectation shrinks to (1 - rate) · x, so at test time `classic_inference` has to follow.
 
     Args, Returns, Raises: As for `dropout`.
 
@@ -55,15 +57,16 @@ def classic_dropout(x, rate, seed):
     """
     x = _checked(x, rate)
     seed = tf.convert_to_tensor(seed)
+    # TensorFlow's stateless draws, which depend on the seed alone, take a seed of two parts.
     seed = tf.stack([seed, tf.zeros_like(seed)]) if seed.shape.rank == 0 else seed
     if seed.shape != (2,) or not seed.dtype.is_integer:
         raise ValueError(f"seed: expected an integer or two of them, got {seed}")
-    keep = tf.random.stateless_uniform(tf.shape(x), seed, dtype=x.dtype) >= rate
+    keep = tf.random.stateless_uniform(tf.shape(x), seed, dtype=x.dtype) >= rate  # True with probability 1 - rate
     return tf.where(keep, x, tf.zeros_like(x))
 
 
 def classic_inference(x, rate):
-    """Multiply by 1 - rate, the share that was kept in training. The same as multiplying the next layer's weights.
+    """Multiply by 1 - rate, the share kept in training. Multiplying the next layer's weights by it does the same.
 
     Args, Returns, Raises: As for `dropout`.
     """
@@ -107,7 +110,7 @@ def lesson(
     seeds: int = 3,
     seed: int = 0,
 ):
-    """The law of dropout, and networks on few digits with and without it.
+    """The law of dropout (how often it drops, what it does to the mean), and networks on few digits with and without.
 
     Args:
         report: The report to write to.
@@ -126,7 +129,7 @@ def lesson(
 
 
 def _law(report, draws, seed):
-    """Frequencies may be four standard errors from their probabilities."""
+    """Numbers are kept with probability 1 - rate and the mean stays, each within four standard errors."""
     x = tf.constant(np.random.default_rng((seed, 2)).normal(1.0, 0.5, draws), tf.float32)
     rows = []
     for number, rate in enumerate((0.1, 0.5, 0.8)):
@@ -136,9 +139,9 @@ def _law(report, draws, seed):
             f"rate {rate}: equal to tf.nn.experimental.stateless_dropout, number by number",
             got=y, want=tf.nn.experimental.stateless_dropout(x, rate, seed=places),
         )  # fmt: skip
-        library = tf.function(lambda rate=rate: tf.nn.dropout(x, rate, seed=seed))()  # a new one draws the same again
+        library = tf.function(lambda rate=rate: tf.nn.dropout(x, rate, seed=seed))()  # a new one: the same draw again
         layer = keras.layers.Dropout(rate, seed=seed)(x, training=True)
-        error = np.sqrt(rate * (1 - rate) / draws)
+        error = np.sqrt(rate * (1 - rate) / draws)  # standard error of a share
         kept = [np.count_nonzero(values) / draws for values in (y, library, layer)]
         report.at_most(
             f"rate {rate}: kept by ours, tf.nn.dropout, layers.Dropout, standard errors from {1 - rate:g}",
@@ -149,8 +152,9 @@ def _law(report, draws, seed):
             survivors = values != 0
             scaled = x.numpy()[survivors] / (1 - rate)
             report.check(f"rate {rate}: what {name} keeps is divided by the share kept", values[survivors], scaled)
+        # A number of y has the variance x² · rate / (1 - rate).
         moved = np.array([y, classic / (1 - rate)], np.float64).mean(axis=1) - np.mean(x, dtype=np.float64)
-        error = np.sqrt(np.mean(np.square(x)) * rate / (1 - rate) / draws)
+        error = np.sqrt(np.mean(np.square(x)) * rate / (1 - rate) / draws)  # of the mean
         report.at_most(f"rate {rate}: the mean is kept, standard errors apart", np.abs(moved[0]) / error, 4.0)
         rows.append([rate, *kept, float(np.mean(x)), float(np.mean(y)), float(np.mean(classic))])
     report.table(
@@ -161,6 +165,7 @@ def _law(report, draws, seed):
 
 
 def _test_time(report, seed):
+    """A Keras layer drops only in training or when told to; TensorFlow's function has no such switch."""
     x = tf.ones((100, 100))
     layer = keras.layers.Dropout(0.5, seed=seed)
     report.check("layers.Dropout at test time is the identity", layer(x, training=False), x)
@@ -176,12 +181,14 @@ def _test_time(report, seed):
 
 
 def _train(report, rates, images, units, epochs, seeds):
+    """Pairs of networks: same pictures, same start, same order of batches; only the second one drops units."""
     (x, y), (x_test, y_test) = data.mnist()
     x_test = x_test / np.float32(255)
     shown = sorted({0, *np.linspace(0, epochs - 1, 7).astype(int).tolist()})
     losses = np.zeros((2, 2, len(seeds), len(shown)))  # (without or with, training or test, runs, epochs shown)
     final = np.zeros((2, len(seeds), 4))  # training loss, test loss, training accuracy, test accuracy
     for number, shares in enumerate(((0.0, 0.0), rates)):
+        # Compile once for all runs: that takes longer than many a run.
         model = _network(units, shares, seeds[0])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.Adam(1e-3), loss)
@@ -189,27 +196,43 @@ def _train(report, rates, images, units, epochs, seeds):
         for run, run_seed in enumerate(report.track(seeds, f"networks, rates {shares}")):
             chosen = np.random.default_rng((run_seed, 3)).choice(len(x), images, replace=False)
             few, snapshots = (x[chosen] / np.float32(255), y[chosen]), training.Snapshots(shown)
+            # Start: weights and dropout's random states of the run's seed, the optimizer as new.
             fresh = _network(units, shares, run_seed)
             restart(fresh.get_weights())
             for variable, value in zip(model.variables, fresh.variables, strict=True):  # the seeds of dropout, too
                 variable.assign(value)
+            # Learn, keeping copies of the weights, and measure at the end: both losses first, then both accuracies.
             training.fit(model, *few, batch_size=50, epochs=epochs, callbacks=[snapshots], seed=run_seed)
             final[number, run] = np.transpose([_measure(model, *pair) for pair in (few, (x_test, y_test))]).ravel()
-            for place, epoch in enumerate(shown):  # once more without dropout, on a part of the test pictures
+            # For the figure, measure the whole network after each epoch shown, on a part of the test pictures.
+            for place, epoch in enumerate(shown):
                 model.set_weights(snapshots.weights[epoch])
                 for part, pair in enumerate((few, (x_test[:2000], y_test[:2000]))):
                     losses[number, part, run, place] = _measure(model, *pair)[0]
     _compare(report, rates, images, losses, final, shown)
 
 
+def _network(units, rates, seed):
+    """Two hidden layers; `rates` are the shares dropped of the inputs and of the hidden units. At rate 0 all stay."""
+    # Three seeds for the weights, two for dropout of hidden units, one for dropout of inputs.
+    seeds = np.random.default_rng((seed, 4)).integers(2**31, size=6).tolist()
+    starts = [keras.initializers.GlorotUniform(seed=each) for each in seeds[:3]]
+    layers = [keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dropout(rates[0], seed=seeds[5])]
+    for number in range(2):
+        layers.append(keras.layers.Dense(units, "relu", kernel_initializer=starts[number]))
+        layers.append(keras.layers.Dropout(rates[1], seed=seeds[3 + number]))
+    return keras.Sequential([*layers, keras.layers.Dense(10, kernel_initializer=starts[2])])
+
+
 def _measure(model, x, y):
-    """Loss and accuracy of the whole network. No function is compiled for a few calls."""
-    logits = model(x, training=False)
+    """Loss and accuracy of the whole network. Called a few times only, so nothing is compiled."""
+    logits = model(x, training=False)  # (pictures, 10)
     loss = tf.nn.sparse_softmax_cross_entropy_with_logits(y.astype("int32"), logits)
     return float(tf.reduce_mean(loss)), np.mean(np.argmax(logits, axis=1) == y)
 
 
 def _compare(report, rates, images, losses, final, shown):
+    # By how much the loss is higher, and the accuracy lower, on test pictures: what was only learnt by heart.
     gaps = np.stack([final[..., 1] - final[..., 0], final[..., 2] - final[..., 3]])  # (loss or accuracy, 2, runs)
     report.at_most(
         "every seed: gap of losses with dropout over the gap without", gaps[0, 1] / gaps[0, 0], 1.0, trained=True
@@ -243,17 +266,6 @@ def _compare(report, rates, images, losses, final, shown):
     )
 
 
-def _network(units, rates, seed):
-    """Two hidden layers; `rates` are the shares dropped of the inputs and of the hidden units."""
-    seeds = np.random.default_rng((seed, 4)).integers(2**31, size=6).tolist()
-    starts = [keras.initializers.GlorotUniform(seed=each) for each in seeds[:3]]
-    layers = [keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dropout(rates[0], seed=seeds[5])]
-    for number in range(2):
-        layers.append(keras.layers.Dense(units, "relu", kernel_initializer=starts[number]))
-        layers.append(keras.layers.Dropout(rates[1], seed=seeds[3 + number]))
-    return keras.Sequential([*layers, keras.layers.Dense(10, kernel_initializer=starts[2])])
-
-
 def _figure(losses, shown, final, images):
     figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.4), width_ratios=(1.5, 1))
     epochs, names = np.array(shown) + 1, ("no dropout", "dropout")
@@ -263,7 +275,7 @@ def _figure(losses, shown, final, images):
             left.errorbar(epochs, mean, error, color=color, linestyle=style, capsize=3, label=f"{what}, {name}")
     left.set(xlabel="epoch", ylabel="loss, nats", ylim=(0, None), title=f"{images} digits: dropout slows overfitting")
     left.legend()
-    gaps = final[..., 1] - final[..., 0]  # (2, runs)
+    gaps = final[..., 1] - final[..., 0]  # of losses (2, runs)
     for number, (name, color) in enumerate(zip(names, ("C1", "C0"), strict=True)):
         right.bar(np.arange(gaps.shape[1]) + 0.4 * number - 0.2, gaps[number], width=0.38, color=color, label=name)
     right.set_xticks(np.arange(gaps.shape[1]), np.arange(1, gaps.shape[1] + 1))

@@ -1,9 +1,10 @@
 """Clipping by global norm shortens the step and keeps its direction.
 
 Exploding gradients throw the weights of a recurrent network far away in a single step. Three ways to limit the step
-are built here and compared with TensorFlow and Keras: limiting every number, every tensor, or all tensors together.
-Only the last one keeps the direction. A network whose recurrent matrix has spectral radius 1.5 then diverges without
-clipping and learns with it. Gradients of an embedding come as slices; there TensorFlow's norm is not the gradient's.
+are built here and compared with TensorFlow and Keras: limiting every number, the length of every tensor, or the length
+of all tensors together. What the reader should see: only the last one keeps the direction, and a network whose
+recurrent matrix has spectral radius 1.5 (it stretches by 1.5 at each step in time) diverges unclipped and learns with
+clipping. The gradient of an embedding comes in slices, one for every word read; TensorFlow measures each by itself.
 
 Notes: chapter 08, "Gradient clipping" (梯度裁剪).
 Source: Pascanu et al. 2013, arXiv:1211.5063, Algorithm 1; https://www.tensorflow.org/api_docs/python/tf/clip_by_global_norm
@@ -29,8 +30,8 @@ def clip_by_value(tensors, low, high):
     """Limit every number to [low, high], each for itself. This can turn the gradient into another direction.
 
     Args:
-        tensors: List of tensors of any shapes, of `tf.IndexedSlices`, or of None, as in `clip_by_global_norm`.
-        low, high: The bounds, low at most high; for slices 0 lies between them, since the rows left out are 0.
+        tensors: A gradient as `clip_by_global_norm` takes it.
+        low, high: The bounds, low at most high; for slices 0 lies between them, since rows without a slice stay 0.
 
     Returns:
         List of the same kinds and shapes.
@@ -38,6 +39,7 @@ def clip_by_value(tensors, low, high):
     Raises:
         ValueError: If a bound is NaN, low is above high, or 0 lies outside where there are slices.
     """
+    # Compiled code may not know its bounds yet; then they cannot be looked at.
     known, sparse = not any(map(tf.is_symbolic_tensor, (low, high))), any(hasattr(g, "indices") for g in tensors)
     if known and not (low <= 0 <= high if sparse else low <= high):
         raise ValueError(f"low, high: expected low <= high, for slices with 0 between, got {low!r} and {high!r}")
@@ -50,15 +52,7 @@ def clip_by_norm(tensor, clip_norm):
     Several tensors that are clipped one by one change their lengths relative to each other, and so the direction of
     the whole gradient.
 
-    Args:
-        tensor: Tensor of any shape, `tf.IndexedSlices`, or None, which passes through.
-        clip_norm: Largest Euclidean norm allowed, positive.
-
-    Returns:
-        A tensor, or slices, of the same shape.
-
-    Raises:
-        ValueError: If `clip_norm` is not positive, or the norm of the tensor is not finite.
+    Args, Returns, Raises: As for `clip_by_global_norm`, but for one tensor, and without the norm; None stays None.
     """
     if tensor is None:
         return None
@@ -68,8 +62,8 @@ def clip_by_norm(tensor, clip_norm):
 def clip_by_global_norm(tensors, clip_norm):
     """Shorten all tensors by one common factor if their joint length exceeds `clip_norm`.
 
-    The joint length is the norm of all numbers together: gradients (3, 4) and (12) have global norm 13. In compiled
-    code a norm that is not finite raises `tf.errors.InvalidArgumentError`, or stays NaN under XLA.
+    The joint length is the norm of all numbers together: for (3, 4) and (12) it is √(9 + 16 + 144) = 13. In
+    compiled code a norm that is not finite raises `tf.errors.InvalidArgumentError`, or stays NaN under XLA.
 
     The gradient of an embedding comes as `tf.IndexedSlices`, with two slices for a word that was read twice. The word's
     row of the gradient is their sum, so slices of one row are added up here before anything is measured. TensorFlow's
@@ -77,7 +71,8 @@ def clip_by_global_norm(tensors, clip_norm):
     `tf.clip_by_global_norm` says √6, and what it clips at 1 is still √2 long.
 
     Args:
-        tensors: List of tensors of any shapes, of `tf.IndexedSlices`, which stay sparse, or of None, which passes.
+        tensors: List of a tensor for each weight, of any shape; `tf.IndexedSlices` stay sparse; None, the gradient of a
+            weight that the loss does not use, stays None.
         clip_norm: Largest global norm allowed, positive; infinity leaves everything as it is.
 
     Returns:
@@ -91,13 +86,16 @@ def clip_by_global_norm(tensors, clip_norm):
     """
     if not tf.is_symbolic_tensor(clip_norm) and not clip_norm > 0:
         raise ValueError(f"clip_norm: expected a positive number, got {clip_norm!r}")
+    # Measure: slices of one row become their sum first, once and for all.
     tensors = [_each(tf.identity, tensor) for tensor in tensors]
     norm = _global_norm([getattr(tensor, "values", tensor) for tensor in tensors if tensor is not None])
+    # Refuse a norm that is not finite. Compiled code has no number yet, so there the test becomes a part of it.
     if tf.executing_eagerly():
         if not math.isfinite(norm):
             raise ValueError(f"tensors: expected a finite global norm, got {norm.numpy()}; leave out this step")
     else:
         norm = tf.debugging.check_numerics(norm, "tensors: expected a finite global norm")
+    # Shorten, in the precision of the norm: half precision would lose a small factor.
     clip_norm = tf.minimum(tf.cast(clip_norm, norm.dtype), norm.dtype.max)  # infinity over infinity would be NaN
     scale = clip_norm / tf.maximum(norm, clip_norm)  # exactly 1 where nothing is to be clipped
     return [_each(lambda x: tf.cast(tf.cast(x, norm.dtype) * scale, x.dtype), tensor) for tensor in tensors], norm
@@ -108,26 +106,26 @@ def _global_norm(tensors):
         raise ValueError("tensors: expected at least one tensor that is not None, got none")
     dtype = tf.float64 if any(tensor.dtype == tf.float64 for tensor in tensors) else tf.float32
     tensors = [tf.cast(tensor, dtype) for tensor in tensors]
-    # The square of a very large number leaves the range of its type, so such gradients are measured in another unit.
+    # The square of a very large number leaves the range of its type, so such gradients are measured in another unit:
+    # a largest number from max^0.4 to max becomes max^-0.3 to max^0.3, whose square is far inside the range.
     largest = tf.reduce_max(tf.stack([tf.reduce_max(tf.abs(tensor)) for tensor in tensors]))
     unit = tf.where(largest > dtype.max**0.4, tf.cast(dtype.max**-0.7, dtype), tf.cast(1.0, dtype))
     return tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(tensor * unit)) for tensor in tensors])) / unit
 
 
 def _each(function, tensor):
-    """A function of a gradient's numbers; of slices, those of one row are added up first."""
+    """Apply a function to a gradient's numbers; slices of one row are added up first, None stays None."""
     if not isinstance(tensor, tf.IndexedSlices):
         return None if tensor is None else function(floating("tensors", tensor))
-    rows, place = tf.unique(tensor.indices)
-    summed = tf.math.unsorted_segment_sum(tensor.values, place, tf.size(rows))
+    rows, place = tf.unique(tensor.indices)  # (rows,), and for each slice its place among them (slices,)
+    summed = tf.math.unsorted_segment_sum(tensor.values, place, tf.size(rows))  # (rows, …)
     return tf.IndexedSlices(function(summed), rows, tensor.dense_shape)
 
 
 def cosine(tensors, others):
     """Cosine of the angle between two gradients, each a list of tensors, taken as one long vector.
 
-    Raises:
-        ValueError: If one of them has length zero.
+    Raises: ValueError: If one of them has length zero.
     """
     a, b = (np.concatenate([np.ravel(tensor) for tensor in group]).astype(np.float64) for group in (tensors, others))
     if not (np.any(a) and np.any(b)):
@@ -136,7 +134,7 @@ def cosine(tensors, others):
 
 
 def example():
-    """Three gradients' worth of numbers, clipped by TensorFlow and by the functions above."""
+    """A gradient of two tensors, clipped by TensorFlow and by the functions above; then Keras clips in `fit`."""
     first, second = tf.constant([3.0, 4.0]), tf.constant([12.0])  # lengths 5 and 12, together 13
     print("by value ", tf.clip_by_value(first, -3.5, 3.5).numpy(), clip_by_value([first], -3.5, 3.5)[0].numpy())
     print("by norm  ", tf.clip_by_norm(first, 1.0).numpy(), clip_by_norm(first, 1.0).numpy())
@@ -177,12 +175,12 @@ def lesson(
     runs = _train_all(
         report, (*bounds, math.inf), range(seed, seed + seeds), steps, sequence_length, units, learning_rate
     )
-    final = runs[:, :, -10:].mean(axis=2)  # (bounds, seeds)
+    final = runs[:, :, -10:].mean(axis=2)  # (bounds, seeds); a single step's error jumps about
     constant = 1 - DELAY / sequence_length  # error of the best constant answer: the first targets are 0, the others ±1
     report.check("before training, every bound starts alike", got=runs[:-1, :, 0], want=runs[[-1] * len(bounds), :, 0])
     learnt = "clipped at the first bound, every run ends below half of a constant answer's error"
     report.at_most(learnt, final[0], constant / 2, trained=True)
-    growth = np.nan_to_num(final[-1] / runs[-1, :, 0], nan=1e30, posinf=1e30)
+    growth = np.nan_to_num(final[-1] / runs[-1, :, 0], nan=1e30, posinf=1e30)  # overflow: very large
     report.at_least("without clipping, final error over first error, every run", growth, 1.0, trained=True)
     names = [*(f"{bound:g}" for bound in bounds), "none"]
     summary = [
@@ -209,7 +207,7 @@ def _three_ways(report, rng):
     report.check("gradients (3, 4) and (12) have global norm 13", got=norm, want=13.0)
     report.check("clipped at 6.5, all are halved", got=clipped, want=[[1.5, 2.0], [6.0]])
     report.check("by global norm, the cosine with the gradient is 1", got=cosine(gradients, clipped), want=1.0)
-    turned = 85 / (13 * math.sqrt(50))  # both give (3, 4, 5) for (3, 4, 12)
+    turned = 85 / (13 * math.sqrt(50))  # (3, 4, 12) becomes (3, 4, 5) either way: 85 = 3·3 + 4·4 + 12·5, by the lengths
     report.check("by value, it is below 1", got=cosine(gradients, clip_by_value(gradients, -5, 5)), want=turned)
     report.check("by norm, too", got=cosine(gradients, [clip_by_norm(g, 5) for g in gradients]), want=turned)
     zeros = [tf.zeros(3), tf.zeros((2, 2))]
@@ -234,8 +232,8 @@ def _three_ways(report, rng):
 
 
 def _slices(report):
-    """The gradient of an embedding that read word 0 twice: rows and their numbers."""
-    slices = tf.IndexedSlices(tf.ones((2, 3)), tf.constant([0, 0]), tf.constant([5, 3]))
+    """The gradient of an embedding (5, 3) that read word 0 twice: two slices of ones, both for row 0."""
+    slices = tf.IndexedSlices(tf.ones((2, 3)), tf.constant([0, 0]), tf.constant([5, 3]))  # values, rows, whole shape
     (ours,), norm = clip_by_global_norm([slices], 1.0)
     (theirs,), their_norm = tf.clip_by_global_norm([slices], 1.0)
     report.check("two slices (1, 1, 1) of one row are (2, 2, 2): norm √12", got=norm, want=math.sqrt(12))
@@ -247,12 +245,12 @@ def _slices(report):
 def _train_all(report, bounds, seeds, steps, sequence_length, units, learning_rate, batch_size=32):
     """Train one network for every bound and seed, all of them at once. Returns losses (bounds, seeds, steps)."""
     starts = [start_weights(seed, units, radius=1.5) for seed in seeds]
-    weights = [tf.stack(group * len(bounds)) for group in zip(*starts, strict=True)]
-    limits = np.repeat([1e30 if math.isinf(bound) else bound for bound in bounds], len(seeds))
+    weights = [tf.stack(group * len(bounds)) for group in zip(*starts, strict=True)]  # (runs, …, …), bound after bound
+    limits = np.repeat([1e30 if math.isinf(bound) else bound for bound in bounds], len(seeds))  # (runs,)
 
-    def losses_of(weights, x, y):  # x, y: (steps, runs, batch, 1)
+    def losses_of(weights, x, y):  # x, y: (time, runs, batch, 1)
         w_x, w_h, b, w_o, b_o = weights
-        inputs = x @ w_x + b  # (steps, runs, batch, units)
+        inputs = x @ w_x + b  # (time, runs, batch, units)
         h, states = tf.zeros(inputs.shape[1:]), tf.TensorArray(tf.float32, sequence_length)
         for t in tf.range(sequence_length):
             h = tf.tanh(inputs[t] + h @ w_h)  # (runs, batch, units)
@@ -261,10 +259,12 @@ def _train_all(report, bounds, seeds, steps, sequence_length, units, learning_ra
 
     @tf.function(jit_compile=True)
     def train_step(weights, x, y):
+        # Every bound meets the same sequences: those of the seed.
         with tf.GradientTape() as tape:
             tape.watch(weights)
             losses = losses_of(weights, tf.tile(x, (1, len(bounds), 1, 1)), tf.tile(y, (1, len(bounds), 1, 1)))
         gradients = tape.gradient(losses, weights)  # a run's loss depends on that run's weights only
+        # Clip each run by its own bound, then take one step of plain descent.
         clipped = [clip_by_global_norm([g[run] for g in gradients], limit)[0] for run, limit in enumerate(limits)]
         moves = [learning_rate * tf.stack(group) for group in zip(*clipped, strict=True)]
         return [weight - move for weight, move in zip(weights, moves, strict=True)], losses
@@ -272,7 +272,7 @@ def _train_all(report, bounds, seeds, steps, sequence_length, units, learning_ra
     rngs, history = [np.random.default_rng((seed, 1)) for seed in seeds], []
     for _ in report.track(range(steps), "training"):
         batches = [delayed_signs(rng, batch_size, sequence_length, DELAY) for rng in rngs]
-        x, y = (tf.constant(np.stack(group, axis=1)) for group in zip(*batches, strict=True))
+        x, y = (tf.constant(np.stack(group, axis=1)) for group in zip(*batches, strict=True))  # (time, seeds, batch, 1)
         weights, losses = train_step(weights, x, y)
         history.append(losses.numpy())
     return np.stack(history, axis=-1).reshape(len(bounds), len(seeds), steps)
@@ -284,7 +284,7 @@ def _figure(runs, names):
     for color, name, (x, y) in (
         ("C2", "gradient", gradient),
         ("C1", "by value", clip_by_value([gradient], -4, 4)[0]),
-        ("C0", "by global norm", clip_by_norm(gradient, 4.0)),
+        ("C0", "by global norm", clip_by_norm(gradient, 4.0)),  # of a single tensor the same
     ):
         left.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 2.5})
         left.plot([], [], color=color, label=name)

@@ -1,9 +1,10 @@
 """A recurrent network that reads a novel character by character learns to predict the next one.
 
-What the reader should see: before training the network hesitates between all characters alike, and after a few passes
-through a novel between four. It beats models that count groups of two, three or four characters; those that count
-groups of five still win. What it writes turns from noise into something like English, more cautious at a low
-temperature.
+Its measure is the perplexity: the number of equally likely characters between which it would hesitate as much. What
+the reader should see: before training it is about the vocabulary's size, and after a few passes through a novel four.
+The network beats models that count groups of two, three or four characters; those that count groups of five still win.
+What it writes turns from noise into something like English, more cautious at a low temperature, which makes likely
+characters likelier still.
 
 Notes: chapter 08, "Language model" (语言模型).
 Source: Mikolov et al. 2010, Interspeech, "Recurrent neural network based language model".
@@ -18,8 +19,8 @@ import tensorflow as tf
 
 from kerasnotes import data, plots
 from kerasnotes.chapter08.counting_models import interpolated_perplexities, text_ids, three_parts
-from kerasnotes.chapter08.counting_models import interpolation_weights as interpolation_weights
-from kerasnotes.chapter08.counting_models import ngram_probabilities as ngram_probabilities
+from kerasnotes.chapter08.counting_models import interpolation_weights as interpolation_weights  # also found here
+from kerasnotes.chapter08.counting_models import ngram_probabilities as ngram_probabilities  # also found here
 from kerasnotes.chapter08.stateful_training import CharacterModel, stateful_batches, training_function
 from kerasnotes.parts import positive, whole
 
@@ -49,7 +50,8 @@ def perplexity(model, ids, steps=50):
     ids = text_ids("ids", ids, 2, getattr(model, "vocabulary_size", None))
     total, state = 0.0, tf.zeros((1, model.units))
     for start in range(0, len(ids) - 1, whole("steps", steps)):
-        part = tf.constant(ids[start : start + steps + 1])
+        # A part's last character is its last target and the first input of the next part.
+        part = tf.constant(ids[start : start + steps + 1])  # (steps + 1,); the last part may be shorter
         loss, state = _loss_and_state(model, part[tf.newaxis, :-1], part[tf.newaxis, 1:], state)
         total += float(loss)
     return math.exp(total / (len(ids) - 1))
@@ -75,20 +77,21 @@ def generate(model, prefix, length, temperature=1.0, seed=0):
     positive("temperature", temperature)
     rng, written, state = np.random.default_rng(seed), [], tf.zeros((1, model.units))
     for number in range(len(prefix) + whole("length", length) - 1):
-        # Read the prefix, then what has been written so far.
+        # Read the prefix, then what was written last; all that came before is in the state.
         last = prefix[number] if number < len(prefix) else written[-1]
         logits, state = _logits_and_state(model, tf.constant([[last]], tf.int32), state)
         if number >= len(prefix) - 1:
-            # Draw the next character from the prediction.
-            scaled = logits.numpy()[0, -1].astype(np.float64) / temperature
-            probabilities = np.exp(scaled - scaled.max())
+            # Draw the next character, so that one beginning can go on in many ways.
+            scaled = logits.numpy()[0, -1].astype(np.float64) / temperature  # (vocabulary,)
+            probabilities = np.exp(scaled - scaled.max())  # the largest is 1: no overflow
             written.append(int(rng.choice(len(scaled), p=probabilities / probabilities.sum())))
     return np.array(written, np.int32)
 
 
 @tf.function(jit_compile=True)
 def _loss_and_state(model, inputs, targets, state):
-    logits, state = model(inputs, initial_state=state, return_state=True)
+    """The sum of the cross-entropies, not their mean: the last part of a text may be shorter than the others."""
+    logits, state = model(inputs, initial_state=state, return_state=True)  # logits (1, steps, vocabulary)
     return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)), state
 
 
@@ -98,7 +101,7 @@ def _logits_and_state(model, ids, state):
 
 
 def example():
-    """Teach a small network one sentence, again and again, and let it write: Keras's loss beside our perplexity."""
+    """Teach a small network one sentence, again and again; its perplexity by us and by Keras's loss; let it write."""
     text = "the cat sat on the mat. " * 20
     letters = sorted(set(text))
     ids = np.array([letters.index(letter) for letter in text], np.int32)
@@ -107,7 +110,7 @@ def example():
     inputs, targets = (tf.constant(part) for part in stateful_batches(ids, batch_size=2, steps=20))
     print("perplexity before:", perplexity(model, ids[:101]), "of", len(letters), "characters")
     for _ in range(12):
-        train(inputs, targets, tf.zeros((2, 16)))
+        train(inputs, targets, tf.zeros((2, 16)))  # the state that a pass starts from: (batch_size, units)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(ids[1:101], model(ids[np.newaxis, :100])[0])
     print("and after:", perplexity(model, ids[:101]), "or, from Keras's loss, exp", float(loss))
     print("it writes:", "".join(letters[number] for number in generate(model, ids[:4], 24, temperature=0.5)))
@@ -145,9 +148,11 @@ def lesson(
         "The rate 0.01 was chosen on the middle part among rates from 0.002 to 0.016, not all with the same schedule "
         "and number of epochs."
     )
+    # What is to beat: counting models, and the network before it has read anything.
     counted = interpolated_perplexities(train, validation, test, ORDERS, len(vocabulary))
     model = CharacterModel(len(vocabulary), units, seed=seed)
     untrained = _before_training(report, model, test, len(vocabulary))
+    # Rows of text that are read side by side: (batches, batch_size, steps).
     inputs, targets = (tf.constant(part) for part in stateful_batches(train, batch_size, steps))
     samples = [("before", *row) for row in _samples(model, vocabulary, sample_length, seed)]
 
@@ -158,8 +163,11 @@ def lesson(
     train_epoch = training_function(model, keras.optimizers.Adam(schedule))
     curve = [untrained]
     for _ in report.track(range(epochs), "training"):
+        # Learn: each pass starts at the beginning of its rows, so with an empty state.
         train_epoch(inputs, targets, tf.zeros((batch_size, units)))
+        # Measure on text that is never learnt from; nothing is chosen by it, it only gives the curve.
         curve.append(perplexity(model, test, steps=1000))
+    # Write again, with the same seed, and judge.
     samples += [("after", *row) for row in _samples(model, vocabulary, sample_length, seed)]
     _held_out(report, curve, counted, len(vocabulary), units)
     columns = ["training", "temperature", "words of the novel, %", "what the network writes after “It was ”"]
@@ -168,6 +176,7 @@ def lesson(
 
 
 def _before_training(report, model, test, size):
+    """Three tests of the measure itself on a network that knows nothing; `size` is that of the vocabulary."""
     untrained = perplexity(model, test, steps=1000)
     short, long = perplexity(model, test[:201], steps=40), perplexity(model, test[:201], steps=200)
     report.check("perplexity with 40 and with 200 characters a call", got=short, want=long, rtol=1e-5)
@@ -179,6 +188,7 @@ def _before_training(report, model, test, size):
         "characters moves the logarithm by about s·√(Σ f²), f the characters' shares, near 0.07; three times that and "
         "s²/2 make the tolerance of 25 %. A model whose logits are all 0 has exactly the vocabulary's size."
     )
+    # The bias starts at 0, so weights of 0 give logits of 0. The random ones are put back: training starts from them.
     kernel = model.head.kernel.numpy()
     model.head.kernel.assign(np.zeros_like(kernel))
     report.check("perplexity when all logits are 0", perplexity(model, test[:201], 200), size, rtol=1e-5)
@@ -187,6 +197,7 @@ def _before_training(report, model, test, size):
 
 
 def _held_out(report, curve, counted, size, units):
+    """The network beside the counting models on the text's last part, which was held out: nothing learnt from it."""
     report.at_most("held-out perplexity of the network, per character", curve[-1], 5.7, trained=True)
     for order, name in ((2, "pairs"), (3, "triples")):
         label = f"held-out perplexity of the network over that of counted {name}"
@@ -197,11 +208,12 @@ def _held_out(report, curve, counted, size, units):
 
 
 def _samples(model, vocabulary, length, seed):
+    """What the model writes at three temperatures, and how much of it are words: `(temperature, percent, text)`."""
     known = set(re.findall(r"[a-z]+", data.novel().lower()))
     rows = []
     for temperature in (0.5, 0.8, 1.2):
         ids = generate(model, vocabulary.encode("It was "), length, temperature, seed)
-        text = "".join(token if len(token) == 1 else "□" for token in vocabulary.decode(ids))
+        text = "".join(token if len(token) == 1 else "□" for token in vocabulary.decode(ids))  # □: unknown
         words = re.findall(r"[a-z]+", text.lower().rpartition(" ")[0])  # the last word may be cut off
         share = 100 * sum(word in known for word in words) / max(len(words), 1)
         rows.append((temperature, round(share), text.replace("\n", "↵")))

@@ -1,8 +1,8 @@
 """A variational autoencoder codes an image as a small Gaussian, so that it can also draw images that it never saw.
 
-The encoder gives a mean and a spread for every image, the decoder an image for every code. What the reader should see:
-the loss is a bound on the data's likelihood, in nats, that can be held against published figures; every image pays for
-its code; and the codes fill the plane without holes.
+The encoder gives a mean and a spread for every image, the decoder an image for every code. The loss adds what the
+pixels cost and what the code costs, its divergence from a standard normal. What the reader should see: the loss is a
+bound on −ln p(image), in nats, that can be held against published figures; and the codes fill the plane without holes.
 
 Notes: chapter 10, "Variational autoencoder" (变分自编码器).
 Source: Kingma and Welling 2014, arXiv:1312.6114, equation 10 and appendix C.
@@ -39,7 +39,7 @@ class Encoder(keras.Model):
         (self.log_variance,) = _dense_layers("latent_size", (latent_size,), None, (seed, 2))
 
     def call(self, x):
-        """Images (batch, pixels) to `(mean, log_variance)`, each (batch, latent)."""
+        """Images (batch, pixels) to `(mean, log_variance)`, each (batch, latent): a logarithm may be any number."""
         for layer in self.hidden:
             x = layer(x)
         return self.mean(x), self.log_variance(x)
@@ -50,8 +50,7 @@ class Decoder(keras.Model):
 
     Args:
         pixels: Pixels of an image.
-        hidden: Units of the hidden layers, which are ReLU.
-        seed: Seed of the start.
+        hidden, seed: As for `Encoder`.
     """
 
     def __init__(self, pixels=784, hidden=(400,), seed=0, **kwargs):
@@ -83,10 +82,10 @@ class VAE(keras.Model):
 
     @property
     def metrics(self):
-        return self.trackers
+        return self.trackers  # Keras sets them back before every epoch
 
     def build(self, input_shape):
-        self.decoder(self.encoder(tf.zeros((1, input_shape[-1])))[0])
+        self.decoder(self.encoder(tf.zeros((1, input_shape[-1])))[0])  # a first call makes the weights
 
     def call(self, x):
         """Images (batch, pixels) to the logits of their reconstructions, from the means of their codes."""
@@ -95,17 +94,17 @@ class VAE(keras.Model):
     def losses_of(self, x):
         """`(loss, reconstruction, kl)` of images: the second and third add up to the first, averaged over the batch."""
         x = tf.cast(x, self.compute_dtype)
-        mean, log_variance = self.encoder(x)
+        mean, log_variance = self.encoder(x)  # each (batch, latent)
         reconstruction = tf.reduce_mean(pixel_cross_entropy(x, self.decoder(self.sampling((mean, log_variance)))))
         kl = tf.reduce_mean(gaussian_kl_to_standard(mean, log_variance))
         return reconstruction + kl, reconstruction, kl
 
     def train_step(self, images):
         """One step of the optimizer. Returns the running means of the losses."""
-        # Code, draw, rebuild: two prices that add up to one loss.
+        # Code, draw, rebuild: what the pixels cost and what the code costs add up to one loss.
         with tf.GradientTape() as tape:
             values = self.losses_of(_only_images(images))
-        # The gradient passes through the draw to the encoder.
+        # Learn: the gradient passes through the draw, which is mean + spread · noise, to the encoder.
         self.optimizer.apply(tape.gradient(values[0], self.trainable_weights), self.trainable_weights)
         return self._track(values)
 
@@ -120,10 +119,10 @@ class VAE(keras.Model):
 
 
 def _only_images(images):
-    return images[0] if isinstance(images, (tuple, list)) else images
+    return images[0] if isinstance(images, (tuple, list)) else images  # Keras may wrap them: (x,)
 
 
-def _dense_layers(name, sizes, activation, seed):
+def _dense_layers(name, sizes, activation, seed):  # `name` is for errors: the argument that gave the sizes
     start = keras.initializers.HeUniform if activation == "relu" else keras.initializers.GlorotUniform
     seeds = np.random.default_rng(seed).integers(2**31, size=len(sizes)).tolist()
     return [
@@ -174,13 +173,15 @@ def lesson(
     vae, history = _train(report, x_train, x_test, epochs, (hidden,), latent_size, batch_size, seed)
     _bounds(report, vae, x_test, seed)
     _corrections(report, vae, x_test, history, latent_size)
+    # A second, smaller model: its codes of two numbers can be drawn as points of a plane.
     plane, _ = _train(report, x_train, None, map_epochs, (hidden // 2 + 1, hidden // 4 + 1), 2, batch_size, seed)
     _figures(report, vae, plane, x_test, y_test, history, seed)
 
 
 def _train(report, x_train, x_test, epochs, hidden, latent_size, batch_size, seed):
     vae = VAE(Encoder(latent_size, hidden, seed), Decoder(x_train.shape[1], hidden[::-1], seed), seed)
-    steps = epochs * -(-len(x_train) // batch_size)
+    steps = epochs * -(-len(x_train) // batch_size)  # rounded up: the last batch may be short
+    # The rate rises for a twentieth of the steps and falls from then on.
     rate = keras.optimizers.schedules.CosineDecay(3e-4, steps, 1e-2, warmup_target=2e-3, warmup_steps=steps // 20 + 1)
     vae.compile(keras.optimizers.Adam(rate))
     validation = None if x_test is None else (x_test,)
@@ -200,7 +201,7 @@ def _train(report, x_train, x_test, epochs, hidden, latent_size, batch_size, see
 
 def _bounds(report, vae, x_test, seed):
     subset = x_test[:1000]
-    binary = np.float32(np.random.default_rng((seed, 5)).random(x_test.shape) < x_test)  # each pixel drawn once
+    binary = np.float32(np.random.default_rng((seed, 5)).random(x_test.shape) < x_test)  # pixels drawn once
     grey_bound, binary_bound = (float(-tf.reduce_mean(elbo(x, vae, (seed, 6)))) for x in (x_test, binary))
     report.at_most("negative ELBO on the test set, nats an image", got=grey_bound, bound=105.0, trained=True)
     one = float(-tf.reduce_mean(elbo(subset, vae, (seed, 7))))
@@ -234,9 +235,8 @@ def _corrections(report, vae, x_test, history, latent_size):
     divergences = gaussian_kl_to_standard(mean, log_variance)
     label = "q(z | x) is not the standard normal: least divergence of a test image, nats"
     report.at_least(label, got=float(tf.reduce_min(divergences)), bound=1.0, trained=True)
-    spread = tf.math.reduce_variance(mean, axis=0) + tf.reduce_mean(
-        tf.exp(log_variance), axis=0
-    )  # of all codes together
+    # The variance of all codes together is that of their means plus the mean of their own.
+    spread = tf.math.reduce_variance(mean, axis=0) + tf.reduce_mean(tf.exp(log_variance), axis=0)  # (latent,)
     used = float(tf.reduce_mean(spread))
     report.check("all codes together have about unit variance", got=used, want=1.0, rtol=0, atol=0.25, trained=True)
     report.correction(
@@ -276,12 +276,12 @@ def _figures(report, vae, plane, x_test, y_test, history, seed):
 
 def _drawn_digits(report, vae, plane, x_test, seed, side=12):
     grid = np.linspace(-2, 2, side, dtype="float32")
-    z = np.stack(np.meshgrid(grid, grid[::-1]), axis=-1).reshape(-1, 2)
+    z = np.stack(np.meshgrid(grid, grid[::-1]), axis=-1).reshape(-1, 2)  # the top row has second number 2
     over_the_plane = tf.sigmoid(plane.decoder(z)).numpy().reshape(side, side, 28, 28)
     rng = np.random.default_rng((seed, 9))
-    prior = tf.sigmoid(vae.decoder(np.float32(rng.normal(size=(60, vae.encoder.mean.units)))))
+    prior = tf.sigmoid(vae.decoder(np.float32(rng.normal(size=(60, vae.encoder.mean.units)))))  # (60, 784), no image
     mean, _ = vae.encoder(x_test[[0, 1]])
-    share = np.linspace(0, 1, 10, dtype="float32")[:, None]
+    share = np.linspace(0, 1, 10, dtype="float32")[:, None]  # (10, 1): from the first code to the second
     between = tf.sigmoid(vae.decoder((1 - share) * mean[0] + share * mean[1]))
     rows = np.concatenate([x_test[:10], tf.sigmoid(vae(x_test[:10])), between, prior]).reshape(9, 10, 28, 28)
     figure, (left, right) = plots.subplots(1, 2, figsize=(11, 5.4))
