@@ -91,9 +91,10 @@ def train_gan(generator, discriminator, sample_data, sample_noise, steps, *, dis
     # tell real from drawn, with fresh draws in every turn: its two seeds are for data and noise
     def discriminator_turn(seeds):
         real, noise = sample_data(seeds[0]), sample_noise(seeds[1])
-        return discriminator_step(
+        loss = discriminator_step(
             generator, discriminator, discriminator_optimizer, real, noise, discriminator_objective
         )
+        return loss
 
     # draw what passes for real, by the discriminator as it is now
     def generator_turn(seeds):
