@@ -151,7 +151,7 @@ def lesson(report, *, steps: int = 100, delay: int = 100, samples: int = 500, se
     left.set_yticks([0, 1], ["input", "target"])
     axes = {"xlabel": "delay, steps", "ylabel": "cross-entropy, nats a step", "xscale": "log", "yscale": "log"}
     plots.curves(delays, {"without memory": prices}, marker="o", ax=right, **axes)
-    right.set_title("The price a step falls with the gap")
+    right.set_title("A longer gap costs less a step")
     alt = (
         "Left: a sequence of the task, ten symbols at the start of the input and at the end of the target. Right: the "
     )
