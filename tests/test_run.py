@@ -238,7 +238,8 @@ def test_resume_repeats_what_is_not_the_same(course, tmp_path, change):
     elif change == "setting":
         arguments += ["--steps", "6"]
     elif change == "source":
-        (chapter / "good.py").write_text((chapter / "good.py").read_text() + "\n# changed\n")
+        source = (chapter / "good.py").read_text()
+        (chapter / "good.py").write_text(source.replace("got=0.9, bound=0.5", "got=0.9, bound=0.6"))
     elif change == "figure":
         (stored / "line.png").unlink()
     elif change == "exception":
@@ -248,6 +249,24 @@ def test_resume_repeats_what_is_not_the_same(course, tmp_path, change):
         (stored / "report.json").write_text('{"lesson": ')
     assert run.main("kerasnotes.chapter01", arguments) == 0
     assert (chapter / "started.txt").read_text() == "good good "
+
+
+@pytest.mark.parametrize("change", ["comment", "docstring", "another lesson"])
+def test_resume_keeps_what_a_change_does_not_touch(course, tmp_path, change, capsys):
+    chapter = course(good=GOOD, bad=BAD)
+    assert run.main("kerasnotes.chapter01", ["good"]) == 0
+    name = "bad" if change == "another lesson" else "good"
+    source = (chapter / f"{name}.py").read_text()
+    changed = {
+        "comment": source + "\n# changed\n",
+        "docstring": source.replace("Draw numbers.", "Draw some numbers."),
+        "another lesson": source.replace("want=2", "want=3"),
+    }[change]
+    assert changed != source
+    (chapter / f"{name}.py").write_text(changed)
+    assert run.main("kerasnotes.chapter01", ["good", "--resume"]) == 0
+    assert "kept from" in capsys.readouterr().out
+    assert (chapter / "started.txt").read_text() == "good "
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ def _replaced(text, name, new):
     _, closed, after = rest.partition(end)
     if not (found and closed):
         raise ValueError(f"README.md: expected {start.strip()} and {end}")
-    return f"{before}{start}\n{new}\n\n{end}{after}"
+    return f"{before}{start}{new}\n\n{end}{after}"
 
 
 def counts(entries):
@@ -59,8 +59,7 @@ def counts(entries):
     minutes = sum(entry["seconds"] for entry in entries.values()) / 60
     return (
         f"{len(entries)} lessons hold {checks:,} checks. All of them held when they were recorded, in {minutes:.0f}\n"
-        "minutes on two CPU cores; which lesson takes how long, and on how many seeds it held, is in\n"
-        "[chapters/results](chapters/results/README.md)."
+        "minutes on two CPU cores; [this table](chapters/results/README.md) holds seconds, memory and seeds of each."
     )
 
 
