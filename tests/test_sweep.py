@@ -97,7 +97,7 @@ def test_every_combination_has_a_folder_of_its_own(tmp_path):
     settings = [dict(each.settings) for each in runs]
     assert [each["seed"] for each in settings] == [0, 1, 2] * 8
     assert settings[-1]["bounds"] == (1.0, 2.0)
-    assert settings[0]["steps"] == 3  # of the scale
+    assert settings[0]["steps"] == catalog.find_lesson("chapter08.clipping").constant("SMOKE")["steps"]
 
 
 def test_wrong_usage_is_answered_before_anything_starts(tmp_path):
