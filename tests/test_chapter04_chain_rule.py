@@ -154,8 +154,8 @@ def test_doublings_count_their_paths():
         (lambda: Value(0) ** 0.5, "power: expected a base and an exponent"),
         (lambda: Value(-1) ** 0.5, "power: expected a base and an exponent"),
         (lambda: Value(10) ** 1000, "power: expected a finite result"),
-        (lambda: Value(0).log(), ""),  # Python's own words, which differ from version to version
-        (lambda: Value(-1).log(), ""),
+        (lambda: Value(0).log(), None),  # Python's own words, which differ from version to version
+        (lambda: Value(-1).log(), None),
         (lambda: Value(710).exp(), "exp: expected an argument of at most 709"),
     ],
 )
