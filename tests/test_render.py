@@ -109,3 +109,11 @@ def test_names_stay_whole_in_tables_of_any_width(width):
     assert all(len(line) <= width for line in lines)
     for name in [*names, "chapter02.activations"]:
         assert any(name in line for line in lines), name
+
+
+@pytest.mark.parametrize("column", ["seconds", "ms a step", "milliseconds a step", "µs", "microseconds", "second"])
+def test_columns_of_times_are_left_out_of_comparisons(column):
+    report = Report()
+    report.table("steps", ["networks", column], [[1, 0.5]])
+    (record,) = render.without_times(report.to_dict())["records"]
+    assert (record["columns"], record["rows"]) == (["networks"], [[1]])

@@ -20,7 +20,7 @@ from rich.text import Text
 SYMBOLS = {"passed": ("✓", "green"), "failed": ("✗", "bold red"), "skipped": ("–", "yellow")}
 INDENT, GAP = 2, 2  # characters before a block, and between the columns of a table
 TEMPLATES = Path(__file__).with_name("templates")
-TIME_COLUMN = re.compile(r"\b(seconds?|ms|µs)\b")
+TIME_COLUMN = re.compile(r"\b((milli|micro)?seconds?|ms|µs)\b")
 
 
 def number(value):
