@@ -61,6 +61,25 @@ def test_figures_are_recorded_ones_that_every_viewer_draws(page):
 
 
 @pages
+def test_checks_and_tables_on_a_page_are_recorded_ones(page):
+    text = page.read_text(encoding="utf-8")
+
+    def found(name, kind, field, start):
+        report = records.load(catalog.find_lesson(name))
+        there = [record[field] for record in report["records"] if record["kind"] == kind]
+        begin = [each for each in there if each.startswith(start)]
+        assert begin, f"{name}: no {kind} begins with {start!r}; there is: {'; '.join(there)}"
+        return [start] if start in begin else begin
+
+    for kind, name, body in re.findall(r"^```\{result-(checks|table)\} (\S+)\n(.*?)^```", text, re.M | re.S):
+        for line in filter(None, (re.sub(r"^:\w+: ?", "", each.strip()) for each in body.splitlines())):
+            kinds = ("check", "label") if kind == "checks" else ("table", "title")
+            assert len(found(name, *kinds, line)) == 1 or kind == "checks", line
+    for name, start in re.findall(r"\{measured\}`([^:`]+): ([^`]+)`", text):
+        assert len(found(name, "check", "label", " ".join(start.split()))) == 1, start
+
+
+@pages
 def test_every_command_is_valid(page):
     text = " ".join(page.read_text(encoding="utf-8").split())
     for chapter, rest in re.findall(r"`python -m kerasnotes\.(chapter\d\d) ?([^`]*)`", text):

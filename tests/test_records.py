@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -307,3 +308,21 @@ def test_recorded_results_are_shown_without_tensorflow(capsys):
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+def test_what_reads_the_records_is_recorded_again_after_them(runs, quiet, tmp_path, monkeypatch):
+    summary = catalog.find_lesson("chapter16.summary")
+    monkeypatch.setattr(catalog, "results_directory", lambda: tmp_path)
+    monkeypatch.setattr(records, "every_lesson", lambda: (*THREE, summary))
+    monkeypatch.setattr("kerasnotes.course.pages.write", lambda: None)  # README is not at stake
+    options = SimpleNamespace(names=[], all=False, list=False, verify=None, key="")
+    assert records.main(options, quiet) == 0
+    assert runs.ran == [*(lesson.full_name for lesson in THREE), summary.full_name]
+    store.write_atomically(records.folder(THREE[0]) / "report.json", "{}")
+    runs.ran.clear()
+    assert records.main(options, quiet) == 0
+    assert runs.ran == [THREE[0].full_name, summary.full_name]
+    runs.ran.clear()
+    assert records.main(options, quiet) == 0
+    assert runs.ran == []
+    assert records.main(SimpleNamespace(**{**vars(options), "list": True}), quiet) == 0

@@ -468,6 +468,8 @@ def main(options, console):
     prints = fingerprints()
     reasons = {lesson: reason_to_run(lesson, prints) for lesson in lessons}
     stale = [lesson for lesson in lessons if reasons[lesson] or options.all]
+    if stale:  # what reads the records is stale as soon as one of them is written again
+        stale += [lesson for lesson in lessons if _reads_records(lesson) and lesson not in stale]
     if options.list:
         for lesson in lessons:
             if reasons[lesson]:

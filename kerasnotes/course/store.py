@@ -149,8 +149,8 @@ def load(directory, with_images=True):
     directory = Path(directory)
     try:
         report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
-        names = [record["file"] for record in report["records"] if record["kind"] == "figure"] if with_images else []
-        return report, {name: (directory / name).read_bytes() for name in names}
+        names = [record["file"] for record in report["records"] if record["kind"] == "figure"]
+        return report, {name: (directory / name).read_bytes() for name in names if with_images}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
