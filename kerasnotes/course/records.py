@@ -432,7 +432,7 @@ def table(entries):
     for name, entry in entries.items():
         held = f"{entry['held']} of {entry['seeds']}{'' if entry['same_code'] else '*'}" if "seeds" in entry else ""
         label, margin = entry.get("thinnest") or ("", None)
-        shown = "" if margin is None else f"{margin:.1f}" if math.isfinite(margin) else "∞"
+        shown = "" if margin is None else f"{margin:.1f}"
         memory = "" if entry["peak_memory_mb"] is None else f"{entry['peak_memory_mb']:,}"
         link = f"[{name}]({name.replace('.', '/')}/report.json)"
         label = label.replace("|", "\\|")
