@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kerasnotes import __version__
 from kerasnotes.course import catalog
-from kerasnotes.course.terminal import EXIT_USAGE, Console, make_output_safe, output_failed, print_code
+from kerasnotes.course.terminal import Console, answered, print_code
 
 FORMATTER = argparse.RawDescriptionHelpFormatter
 
@@ -14,21 +14,16 @@ FORMATTER = argparse.RawDescriptionHelpFormatter
 def main(argv=None):
     """The command line of the whole course. Returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    make_output_safe()
-    try:
-        if argv and argv[0].removeprefix("chapter").isdecimal():
-            from kerasnotes.course import run
+    return answered(lambda: _main(argv))
 
-            return run.main(catalog.find_chapter(argv[0]).name, argv[1:])
-        options = _parser(argv).parse_args(argv)
-        code = options.command(options, Console())
-        sys.stdout.flush()
-        return code
-    except catalog.UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    except OSError as error:
-        return output_failed(error)
+
+def _main(argv):
+    if argv and argv[0].removeprefix("chapter").isdecimal():
+        from kerasnotes.course import run
+
+        return run.main(catalog.find_chapter(argv[0]).name, argv[1:])
+    options = _parser(argv).parse_args(argv)
+    return options.command(options, Console())
 
 
 def _parser(argv):

@@ -22,11 +22,9 @@ from kerasnotes.course.terminal import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_OK,
-    EXIT_USAGE,
     WIDTH,
     Console,
-    make_output_safe,
-    output_failed,
+    answered,
 )
 
 SEED = catalog.Setting("seed", int, False, 0, "Seed of all random draws.", 0, 2**32 - 1, None)
@@ -44,24 +42,19 @@ def main(package, argv=None):
         The exit code.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    make_output_safe()
-    try:
-        chapter = catalog.find_chapter(package)
-        options, chosen, settings = _parse(chapter, argv)
-        # As JSON the report goes to standard output and everything else to standard error.
-        console = Console(stderr=options.json, soft_wrap=False)
-        if not console.is_terminal and "COLUMNS" not in os.environ:
-            console.width = WIDTH
-        code = (
-            _print_list(chapter, console) if options.list else _run_chapter(chapter, chosen, settings, options, console)
-        )
-        sys.stdout.flush()
-        return code
-    except catalog.UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    except OSError as error:
-        return output_failed(error)
+    return answered(lambda: _main(package, argv))
+
+
+def _main(package, argv):
+    chapter = catalog.find_chapter(package)
+    options, chosen, settings = _parse(chapter, argv)
+    # As JSON the report goes to standard output and everything else to standard error.
+    console = Console(stderr=options.json, soft_wrap=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH
+    if options.list:
+        return _print_list(chapter, console)
+    return _run_chapter(chapter, chosen, settings, options, console)
 
 
 def run_module(module, *, scale="default", seed=0, settings=None):

@@ -6,6 +6,8 @@ import sys
 
 from rich.console import Console as RichConsole
 
+from kerasnotes.course import catalog
+
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 WIDTH = 120  # where there is no terminal to ask
 
@@ -39,6 +41,20 @@ def print_code(text):
     stream.write(text)
     stream.flush()
     return EXIT_OK
+
+
+def answered(command):
+    """Call a command without arguments and return its exit code; what goes wrong is said in one line."""
+    make_output_safe()
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except catalog.UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except OSError as error:
+        return output_failed(error)
 
 
 def output_failed(error):
