@@ -6,7 +6,7 @@ tape around a tape gives second derivatives, and that every call starts from zer
 
 Notes: chapter 01, "Automatic differentiation" (自动求导).
 Source: https://www.tensorflow.org/guide/autodiff; https://www.tensorflow.org/guide/advanced_autodiff; Griewank and
-Walther 2008, Evaluating Derivatives, chapter 3 (reverse mode).
+Walther 2008, Evaluating Derivatives, doi:10.1137/1.9780898717761, chapter 3 (reverse mode).
 """
 
 import numpy as np

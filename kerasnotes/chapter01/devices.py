@@ -5,8 +5,8 @@ reaches, and that one core or all of them work on a product without any change o
 to the calling thread and a large one to its pool. Small tiles therefore bind a large product to one thread.
 
 Notes: chapter 01, "Devices" (计算设备).
-Source: https://www.tensorflow.org/guide/gpu; https://www.tensorflow.org/api_docs/python/tf/config/threading;
-Golub and Van Loan 2013, Matrix Computations, section 1.1 (2 n³ operations, products by blocks).
+Source: https://www.tensorflow.org/guide/gpu; https://www.tensorflow.org/api_docs/python/tf/config/threading; Golub and
+Van Loan 2013, Matrix Computations, ISBN 978-1-4214-0794-4, sections 1.1 (2 n³ operations) and 1.3 (products by blocks).
 """
 
 import math

@@ -6,7 +6,8 @@ to one row, and that test data are scaled by what the training data said, so tha
 
 Notes: chapter 01, "Data pipelines" (数据管道).
 Source: https://www.tensorflow.org/guide/data; Hastie, Tibshirani, Friedman 2009, The Elements of Statistical Learning,
-section 7.10.2 (what must not see the test data); Quinlan 1993 (the cars).
+doi:10.1007/978-0-387-84858-7, section 7.10.2 (what must not see the test data); Quinlan 1993, doi:10.24432/C5859H (the
+cars).
 """
 
 import itertools
