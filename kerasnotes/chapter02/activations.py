@@ -5,8 +5,8 @@ slope 1 for positive sums. Maxout learns its own shape. The output layer's activ
 number, a probability, a distribution, or a value between −1 and 1.
 
 Notes: chapter 02, "Activation functions" (激活函数).
-Source: Goodfellow et al. 2013, arXiv:1302.4389, Section 3 (maxout); Clevert et al. 2015, arXiv:1511.07289, Equation 15
-(ELU); https://keras.io/api/layers/activations.
+Source: Goodfellow et al. 2013, arXiv:1302.4389, Section 3 (maxout); Clevert et al. 2015, arXiv:1511.07289 (ELU);
+https://keras.io/api/layers/activations.
 """
 
 import numpy as np

@@ -5,8 +5,8 @@ bend in the activation is what counts: a sum of linear units stays a line, and a
 many there are. In the plane four hidden units and one output make a bump.
 
 Notes: chapter 02, "Networks as universal approximators" (神经网络的通用近似).
-Source: Cybenko 1989, doi:10.1007/BF02551274, Theorem 2; Leshno et al. 1993, doi:10.1016/S0893-6080(05)80131-5,
-Theorem 1 (any activation that is not a polynomial).
+Source: Cybenko 1989, doi:10.1007/BF02551274, Theorem 2; Leshno et al. 1993, doi:10.1016/S0893-6080(05)80131-5 (any
+activation that is not a polynomial).
 """
 
 from typing import NamedTuple

@@ -5,8 +5,8 @@ counters takes n. So the exponential belongs to the form OR of ANDs, not to one 
 layer draws any convex polygon; two squares that touch at a corner take two.
 
 Notes: chapter 02, "Multilayer perceptrons as Boolean functions and classifiers" (多层感知机与逻辑).
-Source: Minsky and Papert 1969, Perceptrons, Chapter 3; Schläfli's count of cells, in Cover 1965, Geometrical and
-statistical properties of systems of linear inequalities, Section II; Gibson and Cowan 1990, doi:10.1109/5.58324.
+Source: Minsky and Papert 1969, Perceptrons, doi:10.7551/mitpress/11301.001.0001; Cover 1965,
+doi:10.1109/PGEC.1965.264137 (Schläfli's count of cells); Gibson and Cowan 1990, doi:10.1109/5.58343.
 """
 
 import itertools

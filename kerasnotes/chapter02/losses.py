@@ -5,8 +5,9 @@ cross-entropy it gets the full error. Both losses are likelihoods: of coins the 
 logarithm is meant matters too: the course writes base 2, TensorFlow computes with base e.
 
 Notes: chapter 02, "Loss functions" (损失函数).
-Source: Shannon 1948, A mathematical theory of communication, Section 6; Kullback and Leibler 1951, On information and
-sufficiency; Goodfellow et al. 2016, Deep Learning, Sections 3.13 and 6.2.2; https://keras.io/api/losses.
+Source: Shannon 1948, doi:10.1002/j.1538-7305.1948.tb01338.x, Section 6; Kullback and Leibler 1951,
+doi:10.1214/aoms/1177729694; Goodfellow et al. 2016, Deep Learning, https://www.deeplearningbook.org, Sections 3.13 and
+6.2.2; https://keras.io/api/losses.
 """
 
 import functools

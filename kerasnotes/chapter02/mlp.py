@@ -6,7 +6,8 @@ digits it has never seen. One network with ten outputs reads better, after the s
 networks that answer yes or no, with as many hidden units in all.
 
 Notes: chapter 02, "Multilayer perceptrons" (多层感知机).
-Source: Rumelhart, Hinton, Williams 1986, doi:10.1038/323533a0; Glorot and Bengio 2010, Equation 16 (initial weights);
+Source: Rumelhart, Hinton, Williams 1986, doi:10.1038/323533a0; Glorot and Bengio 2010,
+https://proceedings.mlr.press/v9/glorot10a.html, Equation 16 (initial weights);
 https://keras.io/api/layers/core_layers/dense.
 """
 

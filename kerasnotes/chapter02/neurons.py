@@ -5,8 +5,8 @@ first kind whenever it errs. On two species of iris it stops erring, well inside
 mean is subtracted first. On XOR, where no line separates the classes, it errs for ever.
 
 Notes: chapter 02, "Neurons and the perceptron" (神经元与感知机).
-Source: McCulloch and Pitts 1943, A logical calculus of the ideas immanent in nervous activity; Rosenblatt 1958, The
-perceptron; Novikoff 1962, On convergence proofs for perceptrons, Theorem 1.
+Source: McCulloch and Pitts 1943, doi:10.1007/BF02478259; Rosenblatt 1958, doi:10.1037/h0042519; Novikoff 1962,
+https://cs.uwaterloo.ca/~y328yu/classics/novikoff.pdf.
 """
 
 from typing import NamedTuple
@@ -131,7 +131,7 @@ def novikoff_bound(x, y, steps=20000):
     among all mixtures of the inputs, those of class 0 with their signs turned. More `steps` only tighten the bound.
 
     Raises: ValueError: If the data are not as in `train_perceptron`, or no separating line was found.
-    Source: Novikoff 1962, Theorem 1; Gilbert 1966, doi:10.1137/0304007.
+    Source: Novikoff 1962; Gilbert 1966, doi:10.1137/0304007.
     """
     x, y = _labelled(x, y)
     signed = (2 * y - 1)[:, None] * np.column_stack([x, np.ones(len(x))])  # (n, inputs + 1)

@@ -5,8 +5,8 @@ long. Logistic regression has no closed form; where a plane separates the classe
 without a penalty, as longer weights are always better. Both run on real data: fuel consumption and a diagnosis.
 
 Notes: chapter 02, "Linear and logistic regression" (线性回归与逻辑回归).
-Source: Bishop 2006, Pattern Recognition and Machine Learning, Sections 3.1.1 and 4.3.2; Albert and Anderson 1984,
-doi:10.1093/biomet/71.1.1 (when there is no finite solution).
+Source: Bishop 2006, Pattern Recognition and Machine Learning, ISBN 978-0-387-31073-2, Sections 3.1.1 and 4.3.2; Albert
+and Anderson 1984, doi:10.1093/biomet/71.1.1 (when there is no finite solution).
 """
 
 import keras
