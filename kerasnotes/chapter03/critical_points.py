@@ -5,8 +5,8 @@ direction leads down. A network whose weights are all zero sits on one and never
 is too large also stops the loss, but far from any critical point. And features on one scale make the valley rounder.
 
 Notes: chapter 03, "Critical points" (临界点: 极小值、极大值与鞍点).
-Source: Goodfellow et al. 2016, Deep Learning, Sections 4.3.1 and 8.2.3; LeCun et al. 1998, Efficient backprop,
-Section 4.3.
+Source: Goodfellow et al. 2016, Deep Learning, https://www.deeplearningbook.org, Sections 4.3.1 and 8.2.3; LeCun et al.
+1998, doi:10.1007/3-540-49430-8_2, Section 4.3.
 """
 
 import math

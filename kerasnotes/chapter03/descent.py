@@ -5,8 +5,8 @@ What the reader should see: on a parabola of curvature λ every step multiplies 
 bound: exponential, 1/T², 1/T and 1/√T. At a kink even a correct step can raise the function.
 
 Notes: chapter 03, "Step size and the speed of convergence" (学习率与收敛速度).
-Source: Bubeck 2015, arXiv:1405.4980, Theorems 3.2, 3.3, 3.10 and 3.19; Beck and Teboulle 2009, doi:10.1137/080716542,
-section 4 (the momentum and Theorem 4.4).
+Source: Bubeck 2015, arXiv:1405.4980, Theorems 3.2, 3.3 and 3.19 and section 3.4.2; Beck and Teboulle 2009,
+doi:10.1137/080716542 (the momentum).
 """
 
 import math

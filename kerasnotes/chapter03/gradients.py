@@ -5,7 +5,7 @@ differences. Its slope in 3600 directions, measured without any gradient, is a c
 zero across it. A difference has a best step: longer ones bend, shorter ones drown in rounding.
 
 Notes: chapter 03, "Derivatives, directional derivatives and the gradient" (导数、方向导数与梯度).
-Source: Nocedal and Wright 2006, Numerical Optimization, section 8.1 (differences) and appendix A.2;
+Source: Nocedal and Wright 2006, Numerical Optimization, doi:10.1007/978-0-387-40065-5, section 8.1 (differences);
 https://www.tensorflow.org/api_docs/python/tf/GradientTape
 """
 

@@ -4,7 +4,7 @@ What the reader should see: two gradients by hand, equal to TensorFlow's tape on
 need p·Σy − y instead of p − y; TensorFlow's fused loss leaves the sum out, and descent then ends somewhere else.
 
 Notes: chapter 03, "Gradients of common loss functions" (常见函数的梯度、激活函数与损失函数的梯度).
-Source: Goodfellow, Bengio, Courville 2016, Deep Learning, section 6.2.2.3;
+Source: Goodfellow, Bengio, Courville 2016, Deep Learning, https://www.deeplearningbook.org, section 6.2.2.3;
 https://www.tensorflow.org/api_docs/python/tf/nn/softmax_cross_entropy_with_logits
 """
 

@@ -7,8 +7,8 @@ of it is gone. On a saddle, where slopes are small, RMSProp walks on at full pac
 batch looks up a row of an embedding twice, Keras squares the two slopes one by one; here their sum is squared.
 
 Notes: chapter 03, "AdaGrad, RMSProp, Adam" (自适应学习率算法).
-Source: Duchi et al. 2011, Adaptive subgradient methods; Tieleman and Hinton 2012, Lecture 6.5: rmsprop; Kingma and Ba
-2015, arXiv:1412.6980, Algorithm 1.
+Source: Kingma and Ba 2015, arXiv:1412.6980, Algorithm 1; Duchi et al. 2011, https://jmlr.org/papers/v12/duchi11a.html;
+Tieleman and Hinton 2012, https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf.
 """
 
 import math
@@ -50,7 +50,7 @@ class RMSProp(ArrayOptimizer):
     """As AdaGrad, but with a running mean of the squares: old slopes are forgotten, and steps need not shrink.
 
     Args, Raises: As for `keras.optimizers.RMSprop`; ValueError if one is out of range.
-    Source: Tieleman and Hinton 2012, Lecture 6.5; epsilon stands inside the root, as in Keras.
+    Source: Tieleman and Hinton 2012, with epsilon inside the root, as in Keras.
     """
 
     def __init__(self, learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7):

@@ -5,8 +5,8 @@ right. So a weight goes the same way whatever its curvature, which the reader sh
 here it is also a Keras optimizer. It wants all the data in one batch, since noise turns signs at random.
 
 Notes: chapter 03, "Rprop" (弹性反向传播 Rprop).
-Source: Riedmiller and Braun 1993, A direct adaptive method for faster backpropagation learning: the RPROP algorithm;
-Igel and Hüsken 2000, Improving the Rprop learning algorithm (Rprop+).
+Source: Riedmiller and Braun 1993, doi:10.1109/ICNN.1993.298623; Igel and Hüsken 2003, doi:10.1016/S0925-2312(01)00700-7
+(Rprop+).
 """
 
 import keras
@@ -45,7 +45,7 @@ class Rprop(ArrayOptimizer):
 
     Args: `learning_rate` is the first step of every weight, the next two are factors on it, the last two its bounds.
     Raises: ValueError: If an argument is out of range.
-    Source: Riedmiller and Braun 1993; with backtracking, called Rprop+ by Igel and Hüsken 2000.
+    Source: Riedmiller and Braun 1993; Igel and Hüsken 2003 (with backtracking: Rprop+).
     """
 
     def __init__(self, learning_rate=0.01, increase=1.2, decrease=0.5, min_step=1e-6, max_step=50.0):

@@ -5,8 +5,8 @@ still converges, and above 2 the error grows. Quickprop guesses each weight's cu
 if the weights do not interact. Newton does not ask whether it is heading for a minimum: near a saddle, it goes there.
 
 Notes: chapter 03, "Second-order methods" (二阶方法: 牛顿法与 Quickprop).
-Source: Fahlman 1988, An empirical study of learning speed in back-propagation networks, Section 3.4; Nocedal and Wright
-2006, Numerical optimization, Theorem 3.5.
+Source: Fahlman 1988, doi:10.1184/R1/6603266; Nocedal and Wright 2006, Numerical optimization,
+doi:10.1007/978-0-387-40065-5.
 """
 
 import math
@@ -73,7 +73,7 @@ def quickprop(gradient, start, steps, learning_rate=0.01, max_growth=1.75):
 
     Returns: The path (steps + 1, dims), float64, start included.
     Raises: ValueError: If an argument is out of range.
-    Source: Fahlman 1988, Section 3.4; the slope is not added to later steps.
+    Source: Fahlman 1988, with a slope that is not added to later steps.
     """
     path = _start(start, steps, learning_rate)
     if not max_growth > 0:

@@ -5,8 +5,7 @@ it, settles where the path itself does not. On a function with a kink the mean's
 it leaves a saddle on which the whole data set would rest for good.
 
 Notes: chapter 03, "Stochastic gradient descent and averaging" (随机梯度下降与平均).
-Source: Shamir and Zhang 2013, arXiv:1212.1824, section 4 (the averaging) and Theorem 1; Rakhlin et al. 2012,
-arXiv:1109.5647.
+Source: Shamir and Zhang 2013, arXiv:1212.1824, section 4 (the averaging); Rakhlin et al. 2012, arXiv:1109.5647.
 """
 
 import math
