@@ -5,8 +5,8 @@ output and δ = (δ of the next layer @ its weightsᵀ) · h(1 − h) below. The
 differences in every weight, and the NumPy network learns digits step by step as Keras does, at about the same speed.
 
 Notes: chapter 04, "The back-propagation algorithm" (反向传播算法).
-Source: Rumelhart, Hinton, Williams 1986, Nature 323, 533-536, equations 4 to 8; Nielsen 2015, Neural Networks and
-Deep Learning, chapters 1 and 2 (the layer sizes, the batch of 10 and the learning rate 3).
+Source: Rumelhart, Hinton, Williams 1986, doi:10.1038/323533a0, equations 4 to 8; Nielsen 2015,
+http://neuralnetworksanddeeplearning.com, chapters 1 and 2 (the layer sizes, the batch of 10 and the learning rate 3).
 """
 
 import time

@@ -6,7 +6,7 @@ numbers at every node, 200 random expressions agree with TensorFlow, and a graph
 in 40 steps.
 
 Notes: chapter 04, "Computation graphs and the chain rule" (计算图与链式法则).
-Source: Rumelhart, Hinton, Williams 1986, Nature 323, 533-536; Baydin et al. 2018, arXiv:1502.05767, section 3.2.
+Source: Rumelhart, Hinton, Williams 1986, doi:10.1038/323533a0; Baydin et al. 2018, arXiv:1502.05767, section 3.2.
 """
 
 import math

@@ -5,7 +5,8 @@ the gradient is left, from the smallest start to He's. ReLU layers that start wi
 gradient of the first layer is as large as that of the last.
 
 Notes: chapter 04, "Vanishing gradients and rectified linear units" (梯度消失与ReLU).
-Source: Glorot and Bengio 2010, AISTATS, equation 12; He et al. 2015, arXiv:1502.01852, equation 10.
+Source: Glorot and Bengio 2010, https://proceedings.mlr.press/v9/glorot10a.html, equation 12; He et al. 2015,
+arXiv:1502.01852.
 """
 
 import math

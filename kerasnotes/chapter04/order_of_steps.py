@@ -6,7 +6,7 @@ from the new weights are off, the more so the larger the learning rate. The slip
 comparison with the true gradient finds it.
 
 Notes: chapter 04, "The back-propagation algorithm" (反向传播算法).
-Source: Rumelhart, Hinton, Williams 1986, Nature 323, 533-536, equations 4 to 8.
+Source: Rumelhart, Hinton, Williams 1986, doi:10.1038/323533a0, equations 4 to 8.
 """
 
 import numpy as np

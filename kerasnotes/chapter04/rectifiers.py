@@ -5,8 +5,8 @@ network of four layers, each at its best learning rate, ReLU reaches the same tr
 How many fewer depends on the start and the task: the notes at the end say what was tried.
 
 Notes: chapter 04, "Vanishing gradients and rectified linear units" (梯度消失与ReLU).
-Source: Krizhevsky, Sutskever, Hinton 2012, ImageNet classification with deep convolutional neural networks, section 3.1
-and figure 1.
+Source: Krizhevsky, Sutskever, Hinton 2012,
+https://papers.nips.cc/paper/2012/hash/c399862d3b9d6b76c8436e924a68c45b-Abstract.html, section 3.1 and figure 1.
 """
 
 import math
