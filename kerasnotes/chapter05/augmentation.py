@@ -5,7 +5,7 @@ network, trained on the same number of batches with and without them. Shifting a
 several points. What does not keep the label does harm: turned by any angle, a 6 becomes a 9.
 
 Notes: chapter 05, "Data augmentation, noise and label smoothing" (数据增强).
-Source: Simard et al. 2003, Best practices for convolutional neural networks applied to visual document analysis.
+Source: Simard et al. 2003, doi:10.1109/ICDAR.2003.1227801.
 """
 
 import math

@@ -5,7 +5,8 @@ error on the other 352 falls, turns and explodes. A network that is wide enough 
 training accuracy alone says nothing; yet with true labels the same wide network is the best one.
 
 Notes: chapter 05, "Underfitting, overfitting and capacity" (欠拟合、过拟合与模型容量).
-Source: Goodfellow et al. 2016, Deep Learning, Section 5.2; Zhang et al. 2017, arXiv:1611.03530 (random labels).
+Source: Goodfellow et al. 2016, Deep Learning, https://www.deeplearningbook.org, Section 5.2; Zhang et al. 2017,
+arXiv:1611.03530 (random labels).
 """
 
 import itertools

@@ -7,7 +7,8 @@ a scale or a choice of features, must be learnt inside each fold: otherwise pure
 
 Notes: chapter 05, "Cross-validation" (交叉验证).
 Source: Stone 1974, doi:10.1111/j.2517-6161.1974.tb00994.x; Hastie et al. 2009, The Elements of Statistical Learning,
-Sections 7.10.1 and 7.10.2; https://keras.io/api/models/model_training_apis/ (`validation_split`).
+doi:10.1007/978-0-387-84858-7, Sections 7.10.1 and 7.10.2; https://keras.io/api/models/model_training_apis/
+(`validation_split`).
 """
 
 import keras

@@ -7,8 +7,8 @@ keep the mean; ours equals TensorFlow's number by number; `tf.nn.dropout` drops 
 out; and on a thousand digits the gap between training and test loss shrinks.
 
 Notes: chapter 05, "Dropout" (随机失活).
-Source: Hinton et al. 2012, arXiv:1207.0580; Srivastava et al. 2014, Dropout: a simple way to prevent neural
-networks from overfitting, JMLR 15; https://www.tensorflow.org/api_docs/python/tf/nn/dropout
+Source: Hinton et al. 2012, arXiv:1207.0580; Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html;
+https://www.tensorflow.org/api_docs/python/tf/nn/dropout
 """
 
 import keras
@@ -53,7 +53,7 @@ def classic_dropout(x, rate, seed):
 
     Args, Returns, Raises: As for `dropout`.
 
-    Source: Srivastava et al. 2014, section 4, whose p is the probability of keeping, 1 - rate.
+    Source: Srivastava et al. 2014, whose p is the probability of keeping, 1 - rate.
     """
     x = _checked(x, rate)
     seed = tf.convert_to_tensor(seed)

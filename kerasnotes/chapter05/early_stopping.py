@@ -6,7 +6,7 @@ three rules of bookkeeping: what counts as progress (min_delta), how long to wai
 behaviour surprises: a missed baseline stops nothing while the loss still falls, and "stopped" is not yet "best".
 
 Notes: chapter 05, "Early stopping" (提前终止).
-Source: Prechelt 1998, Early stopping - but when?; https://keras.io/api/callbacks/early_stopping/
+Source: Prechelt 1998, doi:10.1007/3-540-49430-8_3; https://keras.io/api/callbacks/early_stopping/
 """
 
 import contextlib

@@ -7,7 +7,7 @@ bias and a network the higher variance.
 
 Notes: chapter 05, "Bias, variance and the parts of the error" (偏差、方差与误差分解).
 Source: Geman et al. 1992, doi:10.1162/neco.1992.4.1.1 (bias and variance); Hastie et al. 2009, The Elements of
-Statistical Learning, Section 7.3.
+Statistical Learning, doi:10.1007/978-0-387-84858-7, Section 7.3.
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ def bias_variance(fit, sample_data, x, true_function, repeats, seed):
         ValueError: If `repeats` is not an integer of at least 2, there is no input, or a prediction has a wrong shape
             or is not finite.
 
-    Source: Hastie et al. 2009, The Elements of Statistical Learning, Section 7.3.
+    Source: Hastie et al. 2009, Section 7.3.
     """
     whole("repeats", repeats, least=2)
     x = np.asarray(x)

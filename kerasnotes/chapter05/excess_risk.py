@@ -6,7 +6,7 @@ parts, all known in closed form, sum to the excess risk that is measured on 400,
 of them only; and the training error is another number than their sum.
 
 Notes: chapter 05, "Bias, variance and the parts of the error" (偏差、方差与误差分解).
-Source: Bottou and Bousquet 2008, The tradeoffs of large scale learning, Section 2.
+Source: Bottou and Bousquet 2008, https://papers.nips.cc/paper/2007/hash/0d3180d672e08b4c5312dcdafdf6ef36-Abstract.html.
 """
 
 import numpy as np
@@ -39,7 +39,7 @@ def excess_risk(best_in_class_risk, erm_risk, achieved_risk, bayes_risk):
     Raises:
         ValueError: If a risk is not finite, or one is below the lowest that is possible.
 
-    Source: Bottou and Bousquet 2008, The tradeoffs of large scale learning, Section 2.
+    Source: Bottou and Bousquet 2008.
     """
     risks = {"best_in_class_risk": best_in_class_risk, "erm_risk": erm_risk, "achieved_risk": achieved_risk}
     for name, risk in {**risks, "bayes_risk": bayes_risk}.items():

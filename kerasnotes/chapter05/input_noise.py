@@ -5,7 +5,7 @@ much: the expected squared error grows by the noise's variance times the sum of 
 should see: the mean loss over many noisy copies of real pictures lies on that formula, for every strength of the noise.
 
 Notes: chapter 05, "Data augmentation, noise and label smoothing" (数据增强).
-Source: Bishop 1995, Training with noise is equivalent to Tikhonov regularization.
+Source: Bishop 1995, doi:10.1162/neco.1995.7.1.108; https://keras.io/api/layers/regularization_layers/gaussian_noise.
 """
 
 import math

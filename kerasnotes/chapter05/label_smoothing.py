@@ -5,7 +5,7 @@ Keras's `label_smoothing`; the loss then has a lowest point, at a lead of the ri
 slope there is zero. With one-hot labels the loss falls for ever, and so the weights grow for as long as one trains.
 
 Notes: chapter 05, "Data augmentation, noise and label smoothing" (数据增强).
-Source: Szegedy et al. 2016, arXiv:1512.00567, section 7.
+Source: Szegedy et al. 2016, arXiv:1512.00567, section 7; https://keras.io/api/losses/probabilistic_losses.
 """
 
 import math

@@ -5,8 +5,7 @@ exactly zero, L2 none; and L1 by ordinary gradient steps, as Keras's optimizers 
 penalty grows, L1 switches the weights off one by one, and the strength that switches off the last one can be computed.
 
 Notes: chapter 05, "Regularization" (正则化).
-Source: Tibshirani 1996, Regression shrinkage and selection via the lasso; Beck and Teboulle 2009, A fast iterative
-shrinkage-thresholding algorithm, equation 1.4.
+Source: Tibshirani 1996, doi:10.1111/j.2517-6161.1996.tb02080.x; Beck and Teboulle 2009, doi:10.1137/080716542.
 """
 
 import math
@@ -44,7 +43,7 @@ def fit_lasso(x, y, strength, steps, start=None):
     Raises:
         ValueError: If shapes do not fit, a label is neither 0 nor 1, or a number is out of range.
 
-    Source: Tibshirani 1996; Beck and Teboulle 2009, equation 1.4.
+    Source: Tibshirani 1996; Beck and Teboulle 2009.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y)
     shape("x", x, None, None)

@@ -6,8 +6,8 @@ rate is large; a small rate has a low floor but does not get there in time. A fa
 parabola, whose losses can be computed exactly, and measured on the car data.
 
 Notes: chapter 05, "Learning rate decay" (学习率衰减).
-Source: Robbins and Monro 1951, A stochastic approximation method; Loshchilov and Hutter 2017, arXiv:1608.03983
-(cosine, eq. 5 without restarts); Goyal et al. 2017, arXiv:1706.02677 (warmup);
+Source: Robbins and Monro 1951, doi:10.1214/aoms/1177729586; Loshchilov and Hutter 2017, arXiv:1608.03983 (cosine, eq. 5
+without restarts); Goyal et al. 2017, arXiv:1706.02677 (warmup);
 https://keras.io/api/optimizers/learning_rate_schedules/
 """
 

@@ -6,9 +6,9 @@ as a look ahead, with β in one place where one source prints 1 − β. Then a b
 plain descent stays, and with other settings through the deep one, too.
 
 Notes: chapter 05, "Momentum, RMSprop and the learning rate" (动量法).
-Source: Polyak 1964, Some methods of speeding up the convergence of iteration methods,
-doi:10.1016/0041-5553(64)90137-5; Nesterov 1983; Sutskever et al. 2013, On the importance of initialization and
-momentum in deep learning; https://keras.io/api/optimizers/sgd/
+Source: Polyak 1964, Some methods of speeding up the convergence of iteration methods, doi:10.1016/0041-5553(64)90137-5;
+Nesterov 1983, https://www.mathnet.ru/eng/dan46009; Sutskever et al. 2013,
+https://proceedings.mlr.press/v28/sutskever13.html; https://keras.io/api/optimizers/sgd/
 """
 
 import keras
@@ -90,7 +90,7 @@ def gradient_momentum(gradient, start, learning_rate, beta, steps):
     """Momentum of slopes, not of moves: z ← βz + g, w ← w − ηz. A new η rescales what was collected before.
 
     Args, Returns, Raises: As for `heavy_ball`.
-    Source: The course's notes; `torch.optim.SGD` has the same form.
+    Source: The course's notes; https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html has the same form.
     """
     path, rates = _prepare(gradient, start, learning_rate, beta, steps)
     collected = np.zeros_like(path[0])

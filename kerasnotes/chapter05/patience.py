@@ -6,7 +6,7 @@ gives back the weights of the best epoch; the test loss is lower with every pati
 not: training on makes a network surer, also of its mistakes.
 
 Notes: chapter 05, "Early stopping" (提前终止).
-Source: Prechelt 1998, Early stopping - but when?; https://keras.io/api/callbacks/early_stopping/
+Source: Prechelt 1998, doi:10.1007/3-540-49430-8_3; https://keras.io/api/callbacks/early_stopping/
 """
 
 import keras

@@ -5,8 +5,8 @@ Keras divides a penalty on activities by the batch size. A penalty is the negati
 and Laplace for L1. Of one weight, L1 takes off a fixed amount and stops at zero, L2 takes off a share.
 
 Notes: chapter 05, "Regularization" (正则化).
-Source: Tibshirani 1996, Regression shrinkage and selection via the lasso; Beck and Teboulle 2009, A fast iterative
-shrinkage-thresholding algorithm; https://keras.io/api/layers/regularizers/
+Source: Tibshirani 1996, doi:10.1111/j.2517-6161.1996.tb02080.x; Beck and Teboulle 2009, doi:10.1137/080716542;
+https://keras.io/api/layers/regularizers/
 """
 
 import math
@@ -94,7 +94,7 @@ def soft_threshold(w, amount):
     Raises:
         ValueError: If w is empty, or an amount negative or not finite.
 
-    Source: Beck and Teboulle 2009, section 1.
+    Source: Beck and Teboulle 2009.
     """
     w, amount = floating("w", w), _strengths("amount", amount)
     if amount.ndim and not w.shape.is_compatible_with(amount.shape):
@@ -118,7 +118,7 @@ def proximal_gradient(gradient, start, learning_rate, strengths, steps):
     Raises:
         ValueError: If an argument is out of range.
 
-    Source: Beck and Teboulle 2009, equation 1.4.
+    Source: Beck and Teboulle 2009.
     """
     w, strengths = np.array(start, np.float64), _strengths("strengths", strengths)
     rate = positive("learning_rate", learning_rate)

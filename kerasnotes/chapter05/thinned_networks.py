@@ -6,8 +6,8 @@ the geometric mean behind a softmax, scaling by the share kept gives the mean to
 already with two inputs. And what is left out are units, not connections: the covariance of two outputs tells.
 
 Notes: chapter 05, "Dropout" (随机失活).
-Source: Hinton et al. 2012, arXiv:1207.0580; Srivastava et al. 2014, Dropout: a simple way to prevent neural
-networks from overfitting, JMLR 15, section 7.5; Wan et al. 2013 (DropConnect).
+Source: Hinton et al. 2012, arXiv:1207.0580; Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html,
+section 7.5; Wan et al. 2013, https://proceedings.mlr.press/v28/wan13.html (DropConnect).
 """
 
 import keras

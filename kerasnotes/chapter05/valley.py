@@ -39,7 +39,7 @@ def best_parameters(small, large):
     Raises:
         ValueError: If a curvature is not positive, or `small` is above `large`.
 
-    Source: Lessard et al. 2016, Proposition 1; for the heavy ball Polyak 1964.
+    Source: Lessard et al. 2016, Proposition 1; Polyak 1964 (heavy ball).
     """
     if not 0 < small <= large < math.inf:
         raise ValueError(f"small, large: expected curvatures 0 < small <= large, got {small!r} and {large!r}")
