@@ -42,7 +42,7 @@ class BatchNorm(keras.layers.Layer):
     Raises:
         ValueError: If an argument is out of range, the axis does not exist, or a batch in training is empty.
 
-    Source: Ioffe and Szegedy 2015, arXiv:1502.03167, Algorithms 1 and 2; the moving average as in Keras, over the
+    Source: Ioffe and Szegedy 2015, arXiv:1502.03167, Algorithms 1 and 2, but the moving average as in Keras, over the
     batch's own variance, not the unbiased estimate of the paper.
     """
 

@@ -47,7 +47,7 @@ def conv2d(x, w, strides=1, padding="VALID"):
 
     Returns: Feature maps (batch, rows, columns, filters), float64 unless both arguments are float32.
     Raises: ValueError: If shapes do not fit, or an argument is out of range. An empty batch gives an empty result.
-    Source: Chellapilla, Puri, Simard 2006, High performance convolutional neural networks for document processing.
+    Source: Chellapilla, Puri, Simard 2006, https://inria.hal.science/inria-00112631.
     """
     x, w = four_axes("x", x), four_axes("w", w)
     if x.shape[3] != w.shape[2]:

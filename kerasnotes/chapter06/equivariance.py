@@ -6,8 +6,9 @@ copy that has moved as far, and large for the one that stayed. At stride 2 a shi
 one place; after a shift by one pixel no copy of the old features comes close.
 
 Notes: chapter 06, "Convolution" (卷积).
-Source: Goodfellow, Bengio, Courville 2016, Deep Learning, section 9.2 (equivariance); Azulay and Weiss 2019,
-arXiv:1805.12177 (what strides do to it); https://keras.io/api/layers/convolution_layers/convolution2d.
+Source: Goodfellow, Bengio, Courville 2016, Deep Learning, https://www.deeplearningbook.org, section 9.2 (equivariance);
+Azulay and Weiss 2019, arXiv:1805.12177 (what strides do to it);
+https://keras.io/api/layers/convolution_layers/convolution2d.
 """
 
 import keras

@@ -36,7 +36,7 @@ def receptive_field(layers):
 
     Returns: `(size, jump)`, both in pixels.
     Raises: ValueError: If there is no layer, or an entry is not a pair of positive integers.
-    Source: Araujo, Norris, Sim 2019, doi:10.23915/distill.00021, Equation 2.
+    Source: Araujo, Norris, Sim 2019, doi:10.23915/distill.00021.
     """
     layers, size, jump = list(layers), 1, 1
     if not layers:

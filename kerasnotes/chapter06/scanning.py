@@ -6,8 +6,8 @@ layers that look at small blocks, neighbouring positions share most of it, with 
 and read digits on large pictures.
 
 Notes: chapter 06, "Receptive field; scanning with a small network" (感受野, 用多层感知机扫描).
-Source: LeCun et al. 1998, doi:10.1109/5.726791, section VII (replicated networks); Sermanet et al. 2013,
-arXiv:1312.6229, section 3.5.
+Source: LeCun et al. 1998, doi:10.1109/5.726791 (space displacement networks); Sermanet et al. 2013, arXiv:1312.6229,
+section 3.5.
 """
 
 import time
