@@ -6,8 +6,9 @@ clothing. What its last hidden layer has learnt is shown as in the paper: pictur
 together are of one kind, more often than pictures whose pixels lie close together.
 
 Notes: chapter 07, "AlexNet" (AlexNet 网络).
-Source: Krizhevsky, Sutskever, Hinton 2012, ImageNet classification with deep convolutional neural networks, sections 3
-to 6; multiply-adds from Sze et al. 2017, arXiv:1703.09039; benchmark from Xiao et al. 2017, arXiv:1708.07747.
+Source: Krizhevsky, Sutskever, Hinton 2012,
+https://papers.nips.cc/paper/2012/hash/c399862d3b9d6b76c8436e924a68c45b-Abstract.html, sections 3 to 6; multiply-adds
+from Sze et al. 2017, arXiv:1703.09039; benchmark from Xiao et al. 2017, arXiv:1708.07747.
 """
 
 import math

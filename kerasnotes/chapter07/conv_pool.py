@@ -5,8 +5,8 @@ of our own multiplies all patches by one matrix and takes the largest of four: t
 two layers, also where several of the four are equal. It is a device for speed, and for XLA only.
 
 Notes: chapter 07, "LeNet-5" (LeNet-5 网络).
-Source: https://keras.io/api/layers/convolution_layers/convolution2d; Chellapilla, Puri, Simard 2006, High performance
-convolutional neural networks for document processing (convolution as a matrix product).
+Source: https://keras.io/api/layers/convolution_layers/convolution2d; Chellapilla, Puri, Simard 2006,
+https://inria.hal.science/inria-00112631 (convolution as a matrix product).
 """
 
 import timeit

@@ -34,7 +34,7 @@ def dense_block(x, layers, growth_rate, seed=0, name=None):
 
     Returns: Tensor (batch, height, width, channels + layers * growth_rate).
     Raises: ValueError: If a number is not a positive integer.
-    Source: Huang et al. 2017, arXiv:1608.06993, section 3, equation 2.
+    Source: Huang et al. 2017, arXiv:1608.06993, section 3.
     """
     growth_rate, seeds = whole("growth_rate", growth_rate), layer_seeds(seed)
     for layer in range(whole("layers", layers)):

@@ -5,8 +5,7 @@ training needs. A small sibling from the same code learns handwritten digits bet
 
 Notes: chapter 07, "GoogLeNet" (GoogLeNet 网络, Inception 模块).
 Source: Szegedy et al. 2015, arXiv:1409.4842, figure 3, table 1, section 5;
-https://www.tensorflow.org/api_docs/python/tf/concat; benchmark from LeCun et al. 1998,
-Gradient-based learning applied to document recognition.
+https://www.tensorflow.org/api_docs/python/tf/concat; LeCun et al. 1998, doi:10.1109/5.726791 (benchmark).
 """
 
 import keras
@@ -57,7 +56,8 @@ def build_googlenet(
         An uncompiled `keras.Model` that outputs logits (batch, classes); with `auxiliary=True` a list, with the logits
         of the classifiers in the middle after those of the end.
     Raises: ValueError: If an argument is out of range or a picture too small.
-    Source: Szegedy et al. 2015, arXiv:1409.4842, table 1 and section 5; the constants of normalization are AlexNet's.
+    Source: Szegedy et al. 2015, arXiv:1409.4842, table 1 and section 5, but the constants of normalization are
+    AlexNet's.
     """
     shape, classes = check_picture(input_shape, GOOGLENET_SMALL_FROM), whole("classes", classes)
     if not (isinstance(depth, (tuple, list)) and 1 <= len(depth) <= 3):

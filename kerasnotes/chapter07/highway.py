@@ -6,7 +6,7 @@ hundred steps at large learning rates, where fifty plain layers do not leave cha
 plain tanh network learns too; but each at its best rate, the gates win.
 
 Notes: chapter 07, "Highway networks" (高速公路网络).
-Source: Srivastava et al. 2015, arXiv:1505.00387, equations 2 to 4, figures 1 and 2.
+Source: Srivastava et al. 2015, arXiv:1505.00387, equations 2 and 3 and figure 2.
 """
 
 import keras
@@ -88,7 +88,7 @@ def build_highway(depth=50, input_shape=(784,), classes=10, units=50, transform_
     Returns: An uncompiled `keras.Model` from inputs (batch, features) to logits (batch, classes).
     Raises: ValueError: If an argument is out of range.
 
-    Source: Srivastava et al. 2015, arXiv:1505.00387, section 3 (50 units on MNIST).
+    Source: Srivastava et al. 2015, arXiv:1505.00387 (50 units on MNIST).
     """
     seeds = _seeds(depth, classes, seed)
     hidden = [HighwayDense(units, transform_bias=transform_bias, seed=each) for each in seeds[1:-1]]

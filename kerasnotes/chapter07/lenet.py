@@ -6,8 +6,8 @@ Today's form alone is trained, in two ways that compute the same: with Keras's l
 speed. After five epochs it is about as accurate as the published one; a figure shows which digits it still misses.
 
 Notes: chapter 07, "LeNet-5" (LeNet-5 网络).
-Source: LeCun et al. 1998, Gradient-based learning applied to document recognition, section II and table I; one
-cycle of the learning rate: Smith 2018, arXiv:1803.09820; smoothed labels: Szegedy et al. 2015, arXiv:1512.00567.
+Source: LeCun et al. 1998, doi:10.1109/5.726791, section II and table I; one cycle of the learning rate: Smith 2018,
+arXiv:1803.09820; smoothed labels: Szegedy et al. 2015, arXiv:1512.00567.
 """
 
 import math

@@ -5,7 +5,7 @@ a bias for each map, a convolution whose maps see some of the maps before them o
 distance to a fixed code. Together with the activation 1.7159 tanh(2x/3) they have the published 60,000 weights.
 
 Notes: chapter 07, "LeNet-5" (LeNet-5 网络).
-Source: LeCun et al. 1998, Gradient-based learning applied to document recognition, section II.B, table I, appendix A.
+Source: LeCun et al. 1998, doi:10.1109/5.726791, section II.B, table I, appendix A.
 """
 
 import keras
@@ -86,7 +86,7 @@ class TrainablePool(keras.layers.Layer):
 class CodeDistance(keras.layers.Layer):
     """Minus the squared distances to one fixed code of -1 and +1 for each class, as logits: it has nothing to learn.
 
-    Source: LeCun et al. 1998, section II.B, whose codes are small pictures of the characters; these are drawn at
+    Source: LeCun et al. 1998, section II.B, whose codes are small pictures of the characters. These are drawn at
     random, which the paper names as another choice.
     """
 

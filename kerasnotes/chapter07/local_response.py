@@ -4,7 +4,8 @@ AlexNet divides every answer by a power of what itself and its neighbouring chan
 is built from shifted sums of squares and equals TensorFlow's, whose argument names and defaults are not the paper's.
 
 Notes: chapter 07, "AlexNet" (AlexNet 网络).
-Source: Krizhevsky, Sutskever, Hinton 2012, ImageNet classification with deep convolutional networks, section 3.3;
+Source: Krizhevsky, Sutskever, Hinton 2012,
+https://papers.nips.cc/paper/2012/hash/c399862d3b9d6b76c8436e924a68c45b-Abstract.html, section 3.3;
 https://www.tensorflow.org/api_docs/python/tf/nn/local_response_normalization
 """
 

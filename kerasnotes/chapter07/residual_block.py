@@ -40,7 +40,7 @@ def residual_block(x, filters, stride=1, projection=None, bottleneck=False, *, s
     Raises:
         ValueError: If an argument is out of range, or the input has more channels than an identity shortcut can keep.
 
-    Source: He et al. 2016, arXiv:1512.03385, figure 5; the layers' order is that of `keras.applications.ResNet50`.
+    Source: He et al. 2016, arXiv:1512.03385, figure 5, in the order of layers of `keras.applications.ResNet50`.
     """
     whole("filters", filters), whole("stride", stride)
     rng = np.random.default_rng(seed)
