@@ -5,8 +5,7 @@ gradient by hand is the tape's. Cutting the way back at a window drops just what
 window makes an update faster and the gradient less exact.
 
 Notes: chapter 08, "Back-propagation through time" (随时间反向传播).
-Source: Werbos 1990, Backpropagation through time; Williams and Peng 1990, An efficient gradient-based algorithm for
-on-line training of recurrent network trajectories, BPTT(h; h').
+Source: Werbos 1990, doi:10.1109/5.58337; Williams and Peng 1990, doi:10.1162/neco.1990.2.4.490, BPTT(h; h').
 """
 
 import time
@@ -44,7 +43,7 @@ def bptt(x, y, parameters):
     Raises:
         ValueError: If a key is missing or unknown, shapes do not fit, or a value is not finite.
 
-    Source: Werbos 1990, Backpropagation through time: what it does and how to do it.
+    Source: Werbos 1990.
     """
     x, y, p = _arguments(x, y, parameters)
     states, d_outputs = _forward(x, y, p)

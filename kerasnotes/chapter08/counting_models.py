@@ -5,8 +5,8 @@ they never saw; short groups always have an answer, and a vague one. Mixed with 
 of the text, longer groups help again: the perplexity of new text falls from the size of the vocabulary to below four.
 
 Notes: chapter 08, "Counting models" (计数模型).
-Source: Jelinek and Mercer 1980, "Interpolated estimation of Markov source parameters from sparse data"; Shannon 1951,
-"Prediction and entropy of printed English" (predicting the next letter).
+Source: Jelinek and Mercer 1980, as in Chen and Goodman 1999, doi:10.1006/csla.1999.0128; Shannon 1951,
+doi:10.1002/j.1538-7305.1951.tb01366.x (predicting the next letter).
 """
 
 import math

@@ -5,8 +5,7 @@ reads the sequence from both ends and lays the two states side by side. Every la
 its own. Asked for a bit that has not come yet, a forward network can only toss a coin, however deep it is.
 
 Notes: chapter 08, "Deep and bidirectional networks" (深层与双向循环神经网络).
-Source: Schuster and Paliwal 1997, Bidirectional recurrent neural networks, IEEE Transactions on Signal Processing 45,
-section II; Pascanu et al. 2014, arXiv:1312.6026, section 3.3.3 (stacked states).
+Source: Schuster and Paliwal 1997, doi:10.1109/78.650093; Pascanu et al. 2014, arXiv:1312.6026 (stacked states).
 """
 
 import math

@@ -6,8 +6,8 @@ step; a tanh cell shrinks it further. A higher learning rate does not help again
 all steps alike. Fewer steps and shorter ways do.
 
 Notes: chapter 08, "Vanishing and exploding gradients" (梯度消失与梯度爆炸).
-Source: Pascanu et al. 2013, arXiv:1211.5063, section 2.1; Goodfellow et al. 2016, Deep Learning, section 10.9.1 (skip
-connections through time).
+Source: Pascanu et al. 2013, arXiv:1211.5063, section 2.1; Goodfellow et al. 2016, Deep Learning,
+https://www.deeplearningbook.org, section 10.9.1 (skip connections through time).
 """
 
 import math

@@ -7,7 +7,7 @@ What it writes turns from noise into something like English, more cautious at a 
 characters likelier still.
 
 Notes: chapter 08, "Language model" (语言模型).
-Source: Mikolov et al. 2010, Interspeech, "Recurrent neural network based language model".
+Source: Mikolov et al. 2010, doi:10.21437/Interspeech.2010-343.
 """
 
 import math

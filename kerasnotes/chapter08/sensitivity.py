@@ -5,8 +5,7 @@ forty steps ago still moves it. Noise drives the cell away from zero, where the 
 to earlier states falls by the same factor at every step: the factor that the slopes alone predict.
 
 Notes: chapter 08, "Sensitivity amid noise" (噪声中的敏感度).
-Source: Bengio, Simard, Frasconi 1994, "Learning long-term dependencies with gradient descent is difficult", IEEE
-Transactions on Neural Networks 5(2), section IV.
+Source: Bengio, Simard, Frasconi 1994, doi:10.1109/72.279181.
 """
 
 import keras

@@ -6,7 +6,8 @@ Multiplying it by a matrix picks a row, so an embedding layer looks the row up a
 behind a short sentence are not words; without a mask they overwrite what a recurrent network remembers.
 
 Notes: chapter 08, "Words as numbers" (词的表示).
-Source: Bengio et al. 2003, JMLR 3, section 2; Keras guide "Understanding masking & padding".
+Source: Bengio et al. 2003, https://jmlr.org/papers/v3/bengio03a.html;
+https://keras.io/guides/understanding_masking_and_padding.
 """
 
 import re

@@ -5,7 +5,8 @@ states and gradients, and the number of weights does not depend on the number of
 on where inputs go in and where outputs are read: the same cell classifies, spells, reads and adds.
 
 Notes: chapter 08, "Simple recurrent network" (简单循环神经网络).
-Source: Elman 1990, Finding structure in time, Cognitive Science 14; Goodfellow et al. 2016, equations 10.8 to 10.10.
+Source: Elman 1990, doi:10.1207/s15516709cog1402_1; Goodfellow et al. 2016, https://www.deeplearningbook.org, section
+10.2.
 """
 
 import keras

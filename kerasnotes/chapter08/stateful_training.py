@@ -6,8 +6,7 @@ a step needs nothing but the last state, a whole epoch can run in one compiled c
 and not its result.
 
 Notes: chapter 08, "Stateful training" (带状态的训练).
-Source: Williams and Peng 1990, An efficient gradient-based algorithm for on-line training of recurrent network
-trajectories; Mikolov et al. 2010, Interspeech, "Recurrent neural network based language model".
+Source: Williams and Peng 1990, doi:10.1162/neco.1990.2.4.490; Mikolov et al. 2010, doi:10.21437/Interspeech.2010-343.
 """
 
 import time
