@@ -5,8 +5,7 @@ should see: a wave obeys such a sum exactly; on real numbers the weights come fr
 off on months that the fit has not met; and that far ahead a method has to live on its own forecasts.
 
 Notes: chapter 09, "Linear autoregression" (线性自回归).
-Source: Yule 1927, On a method of investigating periodicities in disturbed series, with special reference to Wolfer's
-sunspot numbers (autoregression); data of SIDC, Royal Observatory of Belgium.
+Source: Yule 1927, doi:10.1098/rsta.1927.0007 (autoregression); https://www.sidc.be/SILSO (the data).
 """
 
 import math

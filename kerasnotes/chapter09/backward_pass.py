@@ -7,8 +7,8 @@ tape, with and without a mask, and as a difference quotient; and how the gradien
 through the gates.
 
 Notes: chapter 09, "Back-propagation through an LSTM" (LSTM的反向传播).
-Source: Graves and Schmidhuber 2005, Framewise phoneme classification with bidirectional LSTM (full gradient);
-Appleyard, Kocisky, Blunsom 2016, arXiv:1604.01946 (one product for all steps).
+Source: Graves and Schmidhuber 2005, doi:10.1016/j.neunet.2005.06.042 (full gradient); Appleyard, Kocisky, Blunsom 2016,
+arXiv:1604.01946 (one product for all steps).
 """
 
 import keras

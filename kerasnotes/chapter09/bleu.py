@@ -6,7 +6,7 @@ its score; and sentences of a program's interface, of which so many occur again 
 translation of the most similar sentence looks better when the test part is split off at random.
 
 Notes: chapter 09, "Scoring translations" (译文的评分).
-Source: Papineni et al. 2002, BLEU: a method for automatic evaluation of machine translation, ACL (the score).
+Source: Papineni et al. 2002, doi:10.3115/1073083.1073135 (the score).
 """
 
 import dataclasses

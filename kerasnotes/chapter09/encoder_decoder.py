@@ -7,7 +7,7 @@ digits of a number from the last to the first, for numbers that it has never see
 
 Notes: chapter 09, "Encoder and decoder" (编码器与解码器).
 Source: Sutskever, Vinyals, Le 2014, arXiv:1409.3215 (context as the first state); Cho et al. 2014, arXiv:1406.1078
-(context at every step); Williams and Zipser 1989, Neural Computation 1 (teacher forcing).
+(context at every step); Williams and Zipser 1989, doi:10.1162/neco.1989.1.2.270 (teacher forcing).
 """
 
 import keras

@@ -6,8 +6,8 @@ met; a check that a change of the future changes no forecast; and how the error 
 and has to feed on its own forecasts.
 
 Notes: chapter 09, "Time series with recurrent networks" (时间序列预测).
-Source: Yule 1927, On a method of investigating periodicities in disturbed series, with special reference to Wolfer's
-sunspot numbers (autoregression); Cho et al. 2014, arXiv:1406.1078 (GRU); data of SIDC, Royal Observatory of Belgium.
+Source: Yule 1927, doi:10.1098/rsta.1927.0007 (autoregression); Cho et al. 2014, arXiv:1406.1078 (GRU);
+https://www.sidc.be/SILSO (the data).
 """
 
 import time

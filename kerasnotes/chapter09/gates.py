@@ -6,8 +6,8 @@ reads a novel and keeps track of who speaks finds such a memory by itself: the f
 at quotation marks and holds it in between.
 
 Notes: chapter 09, "Gates at work" (门的作用).
-Source: Gers, Schmidhuber, Cummins 2000, Learning to forget; Karpathy, Johnson, Li 2015, arXiv:1506.02078 (cells that
-follow quotation marks).
+Source: Gers, Schmidhuber, Cummins 2000, doi:10.1162/089976600300015015; Karpathy, Johnson, Li 2015, arXiv:1506.02078
+(cells that follow quotation marks).
 """
 
 import re

@@ -5,7 +5,7 @@ sees. What the reader should see: ours equals Keras's in both of its forms; the 
 round than Keras, which is the same network with a negated gate; and a GRU has three quarters of an LSTM's weights.
 
 Notes: chapter 09, "Gated recurrent unit" (门控循环单元).
-Source: Cho et al. 2014, arXiv:1406.1078, equations 5 to 8; Chung et al. 2014, arXiv:1412.3555, equations 5 to 8;
+Source: Cho et al. 2014, arXiv:1406.1078, equations 5 to 8; Chung et al. 2014, arXiv:1412.3555, equation 5;
 https://keras.io/api/layers/recurrent_layers/gru/
 """
 

@@ -8,9 +8,8 @@ the lowest held-out error in the table). The derivative of the answer by a marke
 marker stands, shows what each cell forgets.
 
 Notes: chapter 09, "Long-term dependencies" (长程依赖问题).
-Source: Hochreiter and Schmidhuber 1997, Long short-term memory, Neural Computation 9 (the adding problem); Le, Jaitly,
-Hinton 2015, arXiv:1504.00941 (markers 0 and 1, baseline); Arjovsky, Shah, Bengio 2016, arXiv:1511.06464 (one marker in
-each half).
+Source: Hochreiter and Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735 (the adding problem); Le, Jaitly, Hinton 2015,
+arXiv:1504.00941 (markers 0 and 1, baseline); Arjovsky, Shah, Bengio 2016, arXiv:1511.06464 (one marker in each half).
 """
 
 import time

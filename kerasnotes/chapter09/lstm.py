@@ -8,8 +8,8 @@ masks; and from one cell state to a later one, with the gates held fixed, the gr
 gates and nothing else, so that open gates carry it over a hundred steps, where a tanh cell has lost it.
 
 Notes: chapter 09, "Long short-term memory" (长短期记忆网络).
-Source: Hochreiter and Schmidhuber 1997, Long short-term memory, Neural Computation 9; Gers, Schmidhuber, Cummins 2000,
-Learning to forget; Gers and Schmidhuber 2000, Recurrent nets that time and count (peepholes);
+Source: Hochreiter and Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735; Gers, Schmidhuber, Cummins 2000,
+doi:10.1162/089976600300015015; Gers and Schmidhuber 2000, doi:10.1109/IJCNN.2000.861302 (peepholes);
 https://keras.io/api/layers/recurrent_layers/lstm/
 """
 
@@ -44,7 +44,7 @@ def lstm_step(x_t, h, c, w, u, b):
     Raises:
         ValueError: If a shape does not fit.
 
-    Source: Gers, Schmidhuber, Cummins 2000; as `keras.layers.LSTMCell`.
+    Source: Gers, Schmidhuber, Cummins 2000; `keras.layers.LSTMCell`.
     """
     _fitting(x_t, h, c, w, u, b)
     i, f, g, o = tf.split(x_t @ w + h @ u + b, 4, axis=-1)  # each (batch, units); one product serves all four

@@ -6,8 +6,8 @@ numbers; copying, where ten symbols have to be said again after a gap; and that 
 that a small loss over a long gap says nothing about memory.
 
 Notes: chapter 09, "Two tasks for memory" (两个记忆任务).
-Source: Hochreiter and Schmidhuber 1997, Long short-term memory, Neural Computation 9 (the adding problem); Arjovsky,
-Shah, Bengio 2016, arXiv:1511.06464 (one marker in each half; the copying memory problem and its baseline).
+Source: Hochreiter and Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735 (the adding problem); Arjovsky, Shah, Bengio
+2016, arXiv:1511.06464 (one marker in each half; the copying memory problem and its baseline).
 """
 
 import math
@@ -40,7 +40,7 @@ def adding_problem(samples, steps, seed):
     Raises:
         ValueError: If `samples` or `steps` is too small.
 
-    Source: Hochreiter and Schmidhuber 1997; with one marker in each half, Arjovsky et al. 2016.
+    Source: Hochreiter and Schmidhuber 1997; Arjovsky et al. 2016 (one marker in each half).
     """
     whole("samples", samples)
     whole("steps", steps, 2)

@@ -6,7 +6,7 @@ see: diagonal peepholes equal TensorFlow's cell with peepholes; a cell that coun
 wanted step with a peephole, and never without.
 
 Notes: chapter 09, "Peephole connections" (窥视孔连接).
-Source: Gers and Schmidhuber 2000, Recurrent nets that time and count, IJCNN (peepholes, and why);
+Source: Gers and Schmidhuber 2000, doi:10.1109/IJCNN.2000.861302 (peepholes, and why);
 https://www.tensorflow.org/api_docs/python/tf/raw_ops/LSTMBlockCell
 """
 

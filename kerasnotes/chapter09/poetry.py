@@ -6,8 +6,9 @@ mixture of counted pairs; what it writes keeps the form, from a first line or do
 and hardly a line of it is copied.
 
 Notes: chapter 09, "Writing poetry with LSTM" (用LSTM写诗).
-Source: Zhang and Lapata 2014, Chinese poetry generation with recurrent neural networks, EMNLP; Jelinek and Mercer 1980
-(mixed counts); Press and Wolf 2017, arXiv:1608.05859 (one matrix for reading and writing characters).
+Source: Zhang and Lapata 2014, https://aclanthology.org/D14-1074; Jelinek and Mercer 1980, as in Chen and Goodman 1999,
+doi:10.1006/csla.1999.0128 (mixed counts); Press and Wolf 2017, arXiv:1608.05859 (one matrix for reading and writing
+characters).
 """
 
 import re

@@ -5,8 +5,8 @@ reader should see: a network that keeps the order of words and one that throws i
 sentences, within the error of the measurement, so no winner is named; and which words moved the score.
 
 Notes: chapter 09, "Sentiment analysis" (情感分析).
-Source: Pang and Lee 2005, Seeing stars, ACL (sentences); Hutto and Gilbert 2014, VADER, ICWSM (ratings); Wang and
-Manning 2012, Baselines and bigrams: simple, good sentiment and topic classification, ACL (bags of words are strong).
+Source: Pang and Lee 2005, https://aclanthology.org/P05-1015 (sentences); Hutto and Gilbert 2014,
+doi:10.1609/icwsm.v8i1.14550 (ratings); Wang and Manning 2012, https://aclanthology.org/P12-2018 (bags of words).
 """
 
 from collections import Counter

@@ -9,7 +9,7 @@ to copying the translation of the most similar sentence.
 
 Notes: chapter 09, "Sequence to sequence" (序列到序列).
 Source: Sutskever, Vinyals, Le 2014, arXiv:1409.3215 (context as the first state, reversed source); Cho et al. 2014,
-arXiv:1406.1078 (context at every step); Papineni et al. 2002, BLEU, ACL (the score).
+arXiv:1406.1078 (context at every step); Papineni et al. 2002, doi:10.3115/1073083.1073135 (the score).
 """
 
 import dataclasses
