@@ -5,8 +5,8 @@ out with a larger error, so that the error is a score; the area under the ROC cu
 threshold is chosen later; and how well it works depends on the kind: trousers stand apart, shirts much less so.
 
 Notes: chapter 10, "Anomaly detection" (异常检测).
-Source: Japkowicz, Myers, Gluck 1995, A novelty detection approach to classification, IJCAI; Fawcett 2006, An
-introduction to ROC analysis, sections 4 and 7; Xiao et al. 2017, arXiv:1708.07747 (the images).
+Source: Japkowicz, Myers, Gluck 1995, https://www.ijcai.org/Proceedings/95-1/Papers/068.pdf; Fawcett 2006,
+doi:10.1016/j.patrec.2005.10.010, section 7; Xiao et al. 2017, arXiv:1708.07747 (the images).
 """
 
 import math

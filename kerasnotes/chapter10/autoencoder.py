@@ -6,8 +6,8 @@ weights are one variable used twice; and a deep network with thirty numbers in t
 error than thirty principal components.
 
 Notes: chapter 10, "Autoencoder" (自编码器).
-Source: Baldi and Hornik 1989, Neural networks and principal component analysis: learning from examples without local
-minima; Hinton and Salakhutdinov 2006, Reducing the dimensionality of data with neural networks, Science 313.
+Source: Baldi and Hornik 1989, doi:10.1016/0893-6080(89)90014-2; Hinton and Salakhutdinov 2006,
+doi:10.1126/science.1127647.
 """
 
 import keras
@@ -104,7 +104,7 @@ def principal_components(x, k):
     Raises:
         ValueError: If `x` is not (samples, features) with two samples at least, all finite, or k is out of range.
 
-    Source: Pearson 1901; Eckart and Young 1936.
+    Source: Pearson 1901, doi:10.1080/14786440109462720; Eckart and Young 1936, doi:10.1007/BF02288367.
     """
     x = np.asarray_chkfinite(x, np.float64)
     if x.ndim != 2 or len(x) < 2:
@@ -129,7 +129,7 @@ def principal_angles(a, b):
     Raises:
         ValueError: If the shapes differ.
 
-    Source: Björck and Golub 1973, Numerical methods for computing angles between linear subspaces.
+    Source: Björck and Golub 1973, doi:10.1090/S0025-5718-1973-0348991-3.
     """
     a, b = np.asarray_chkfinite(a, np.float64), np.asarray_chkfinite(b, np.float64)
     if a.shape != b.shape or a.ndim != 2:

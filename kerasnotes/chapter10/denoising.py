@@ -5,7 +5,7 @@ far better than by leaving them or by filling in the mean; the same network, tra
 of the noise and leaves the holes.
 
 Notes: chapter 10, "Denoising autoencoder" (去噪自编码器).
-Source: Vincent et al. 2008, Extracting and composing robust features with denoising autoencoders, ICML.
+Source: Vincent et al. 2008, doi:10.1145/1390156.1390294.
 """
 
 import keras

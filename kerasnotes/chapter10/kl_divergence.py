@@ -6,7 +6,7 @@ dimensions, and is not symmetric. Fitted to two hills, one direction covers both
 
 Notes: chapter 10, "KL divergence between Gaussians" (高斯分布之间的KL散度).
 Source: Kingma and Welling 2014, arXiv:1312.6114, appendix B; Bishop 2006, Pattern recognition and machine learning,
-section 10.1.2 (the two directions).
+ISBN 978-0-387-31073-2, section 10.1.2 (the two directions).
 """
 
 import functools

@@ -6,8 +6,7 @@ below it by exactly the divergence of the guessed codes from the right ones; the
 gap as draws are added, without ever passing the integral.
 
 Notes: chapter 10, "Bounds on the likelihood" (似然的下界).
-Source: Kingma and Welling 2014, arXiv:1312.6114, equation 3; Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519,
-equation 8 and theorem 1.
+Source: Kingma and Welling 2014, arXiv:1312.6114; Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519, theorem 1.
 """
 
 import math
@@ -59,7 +58,7 @@ def importance_weighted_bound(x, vae, samples, seed=0):
     Raises:
         ValueError: If `x` is not (batch, pixels) with values in [0, 1], or there is no sample.
 
-    Source: Burda et al. 2016, arXiv:1509.00519, equation 8.
+    Source: Burda et al. 2016, arXiv:1509.00519.
     """
     x = _images(x)
     mean, log_variance = vae.encoder(x)

@@ -5,8 +5,7 @@ mean and spread; cut off, it has none, and TensorFlow's own normal numbers are w
 way to a gradient, by the logarithm of the density, needs no slope of the loss and pays for it with a wider spread.
 
 Notes: chapter 10, "Reparameterization" (重参数化).
-Source: Kingma and Welling 2014, arXiv:1312.6114, section 2.4; Williams 1992, Simple statistical gradient-following
-algorithms for connectionist reinforcement learning (the other way).
+Source: Kingma and Welling 2014, arXiv:1312.6114, section 2.4; Williams 1992, doi:10.1007/BF00992696 (the other way).
 """
 
 import keras
@@ -49,7 +48,7 @@ def draw_gradients(loss, mean, log_variance, noise):
         `(through_the_draw, by_the_density)`, each (n,): d loss/d z, since z moves with the mean, and
         loss · d ln p(z)/d mean = loss · (z − mean) / σ². Both have the slope as their expectation.
 
-    Source: Kingma and Welling 2014, section 2.4; Williams 1992, section 4.
+    Source: Kingma and Welling 2014, section 2.4; Williams 1992.
     """
     z = tf.convert_to_tensor(mean + np.exp(log_variance / 2) * noise)
     with tf.GradientTape() as tape:

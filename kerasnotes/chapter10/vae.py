@@ -5,7 +5,7 @@ pixels cost and what the code costs, its divergence from a standard normal. What
 bound on −ln p(image), in nats, that can be held against published figures; and the codes fill the plane without holes.
 
 Notes: chapter 10, "Variational autoencoder" (变分自编码器).
-Source: Kingma and Welling 2014, arXiv:1312.6114, equation 10 and appendix C.
+Source: Kingma and Welling 2014, arXiv:1312.6114, section 3 and appendix C.
 """
 
 import keras
