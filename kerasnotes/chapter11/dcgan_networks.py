@@ -81,7 +81,8 @@ def build_discriminator(channels=(16, 32, 64), seed=0):
     Raises:
         ValueError: If `channels` are not three positive whole numbers.
 
-    Source: Radford et al. 2016, arXiv:1511.06434, section 3; slope 0.2 of the leaky ReLU: section 4.
+    Source: Radford et al. 2016, arXiv:1511.06434, section 3; Radford et al. 2016, section 4 (slope 0.2 of the leaky
+    ReLU).
     """
     _three_sizes(channels)
     starts = _normal_starts((seed, 2), 4)

@@ -6,7 +6,7 @@ best discriminator is p/(p + q), and what it wins measures the JS divergence, wh
 
 Notes: chapter 11, "KL, JS and Wasserstein distance" (KL散度、JS散度与Wasserstein距离).
 Source: Goodfellow et al. 2014, arXiv:1406.2661, proposition 1 and theorem 1; Arjovsky, Chintala, Bottou 2017,
-arXiv:1701.07875, example 1; Arjovsky and Bottou 2017, arXiv:1701.04862, theorem 2.5.
+arXiv:1701.07875, example 1; Arjovsky and Bottou 2017, arXiv:1701.04862.
 """
 
 import math
@@ -41,7 +41,7 @@ def js(p, q):
 
     Args, Returns, Raises: As for `kl`.
 
-    Source: Lin 1991, Divergence measures based on the Shannon entropy, IEEE Trans. Information Theory 37(1).
+    Source: Lin 1991, doi:10.1109/18.61115.
     """
     p = _floats("p", p)
     q = shape("q", _floats("q", q), *p.shape)
@@ -64,7 +64,7 @@ def wasserstein_1d(p, q, x):
     Raises:
         ValueError: If the shapes do not fit, p or q is no distribution, or x is not finite.
 
-    Source: Vallender 1973, Calculation of the Wasserstein distance between probability distributions on the line.
+    Source: Vallender 1973, doi:10.1137/1118101.
     """
     x = shape("x", _floats("x", x), None)
     p = shape("p", _floats("p", p), *np.shape(p)[:-1], *x.shape)

@@ -6,8 +6,8 @@ prisoners' shows that "non-cooperative" says nothing of the sum of the payoffs. 
 follow their gradients circle outwards by a factor that can be computed, and with momentum even faster.
 
 Notes: chapter 11, "Game theory" (博弈论).
-Source: Nash 1951, Non-cooperative games; Nisan et al. 2007, Algorithmic game theory, algorithm 3.4; Gidel et al. 2019,
-arXiv:1807.04740, sections 3 and 4 (momentum on bilinear games).
+Source: Nash 1951, doi:10.2307/1969529; Nisan et al. 2007, Algorithmic game theory, doi:10.1017/CBO9780511800481,
+algorithm 3.4; Gidel et al. 2019, arXiv:1807.04740 (momentum on bilinear games).
 """
 
 import itertools
@@ -37,7 +37,7 @@ def equilibria(payoffs_a, payoffs_b):
     Raises:
         ValueError: If the tables differ in shape, are empty, or hold a value that is not finite.
 
-    Source: Nash 1951; support enumeration, Nisan et al. 2007, Algorithmic game theory, algorithm 3.4.
+    Source: Nash 1951; Nisan et al. 2007, algorithm 3.4 (support enumeration).
     """
     a, b = np.asarray(payoffs_a, float), np.asarray(payoffs_b, float)
     if a.ndim != 2 or a.shape != b.shape or a.size == 0:
@@ -88,7 +88,7 @@ def bilinear_path(steps, learning_rate, momentum=0.0, alternating=False, start=(
     Raises:
         ValueError: If a number is out of its range.
 
-    Source: Gidel et al. 2019, arXiv:1807.04740, sections 3 and 4.
+    Source: Gidel et al. 2019, arXiv:1807.04740.
     """
     state = np.array([*start, 0.0, 0.0])
     path = [state[:2]]

@@ -7,8 +7,8 @@ neither can gain any more: this is the equilibrium. The two circle around it, an
 over the last half of training is nearer to it than the last weights.
 
 Notes: chapter 11, "Generative adversarial networks" (生成对抗网络).
-Source: Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1 and figure 1; Yazıcı et al. 2019, arXiv:1806.04498, section
-3 (averages of the generator's weights).
+Source: Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1 and figure 1; Yazıcı et al. 2019, arXiv:1806.04498
+(averages of the generator's weights).
 """
 
 import keras
@@ -117,7 +117,7 @@ def average_weights(moments):
 
     Raises: ValueError: If there is no moment, or their weights differ in number.
 
-    Source: Yazıcı et al. 2019, arXiv:1806.04498, section 3.1, equation 4 (uniform average).
+    Source: Yazıcı et al. 2019, arXiv:1806.04498 (uniform average).
     """
     if not moments:
         raise ValueError("moments: expected the weights of at least one moment, got none")

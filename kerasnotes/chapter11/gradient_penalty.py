@@ -37,7 +37,7 @@ def interpolate(real, fake, seed):
         ValueError: If the shapes or types differ, the batch is empty, a value is not finite (checked outside compiled
             code only), or the seed is neither a whole number nor a pair of them.
 
-    Source: Gulrajani et al. 2017, arXiv:1704.00028, algorithm 1, lines 4 to 6 (uniform, and one number per sample).
+    Source: Gulrajani et al. 2017, arXiv:1704.00028, algorithm 1 (uniform, and one number per sample).
     """
     real, fake = _checked_pair(real, fake)
     ones = [1] * (len(real.shape) - 1)

@@ -8,7 +8,7 @@ compare sets of images with each other, with nothing outside.
 
 Notes: chapter 11, "Evaluating generative models" (生成模型的评价).
 Source: Salimans et al. 2016, arXiv:1606.03498, section 4 (a classifier as judge); Nguyen, Yosinski, Clune 2015,
-arXiv:1412.1897, section 3 (confident answers on noise).
+arXiv:1412.1897 (confident answers on noise).
 """
 
 import functools

@@ -5,8 +5,8 @@ the reader should see: true samples that cover all modes with 98.9 % near one, a
 where each of the two figures notices its own failure only.
 
 Notes: chapter 11, "Mode collapse" (模式坍塌).
-Source: Metz et al. 2017, arXiv:1611.02163, section 3.1 (the ring); Srivastava et al. 2017, arXiv:1705.07761, section
-4.1 (counting modes within three deviations).
+Source: Metz et al. 2017, arXiv:1611.02163, section 3.1 (the ring); Srivastava et al. 2017, arXiv:1705.07761 (counting
+modes within three deviations).
 """
 
 import keras

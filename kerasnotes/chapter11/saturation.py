@@ -7,7 +7,7 @@ has a loss near 0, not a large one, and passes no slope on to a generator that d
 
 Notes: chapter 11, "Generative adversarial networks" (生成对抗网络).
 Source: Goodfellow et al. 2014, arXiv:1406.2661, equation 1 and the end of section 3; Arjovsky and Bottou 2017,
-arXiv:1701.04862, theorem 2.4 (the slope that vanishes).
+arXiv:1701.04862 (the slope that vanishes).
 """
 
 import keras

@@ -6,8 +6,8 @@ should see: sets of digits made worse on purpose, and which number notices which
 scores nearly 10, as good as the data. And few samples look worse than many.
 
 Notes: chapter 11, "Evaluating generative models" (生成模型的评价).
-Source: Salimans et al. 2016, arXiv:1606.03498, section 4 (inception score); Heusel et al. 2017, arXiv:1706.08500,
-equation 6 (Fréchet distance); Barratt and Sharma 2018, arXiv:1801.01973, section 4 (what the score overlooks).
+Source: Salimans et al. 2016, arXiv:1606.03498, section 4 (inception score); Heusel et al. 2017, arXiv:1706.08500
+(Fréchet distance); Barratt and Sharma 2018, arXiv:1801.01973 (what the score overlooks).
 """
 
 import math
@@ -73,7 +73,7 @@ def frechet_distance(features_a, features_b):
 
     Raises: ValueError: If an array has another rank, fewer than two samples, other features, or values not finite.
 
-    Source: Heusel et al. 2017, arXiv:1706.08500, equation 6; Dowson and Landau 1982.
+    Source: Heusel et al. 2017, arXiv:1706.08500; Dowson and Landau 1982, doi:10.1016/0047-259X(82)90077-X.
     """
     sets = {"features_a": np.asarray(features_a, np.float64), "features_b": np.asarray(features_b, np.float64)}
     for name, features in sets.items():

@@ -44,7 +44,7 @@ def critic_loss(real, fake):
     Raises:
         ValueError: If a batch is empty, or holds more than one value a sample.
 
-    Source: Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875, equation 2 and algorithm 1, line 5.
+    Source: Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875, equation 2 and algorithm 1.
     """
     return batch_mean("fake", fake) - batch_mean("real", real)
 
@@ -52,7 +52,7 @@ def critic_loss(real, fake):
 def wgan_generator_loss(fake):
     """What the generator descends: minus the critic's mean over drawn samples. Shapes and errors as in `critic_loss`.
 
-    Source: Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875, algorithm 1, line 10.
+    Source: Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875, algorithm 1.
     """
     return -batch_mean("fake", fake)
 
@@ -67,7 +67,7 @@ def clip_weights(model, limit):
     Raises:
         ValueError: If `limit` is not positive and finite, or the model has no trainable weights.
 
-    Source: Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875, algorithm 1, line 7.
+    Source: Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875, algorithm 1.
     """
     if not (np.all(np.isfinite(limit)) and np.all(np.greater(limit, 0))):
         raise ValueError(f"limit: expected a positive number, got {limit!r}")
@@ -130,7 +130,7 @@ def rank_correlation(a, b):
     Raises:
         ValueError: If the lengths differ, a value is not finite, or a series is constant.
 
-    Source: Spearman 1904, The proof and measurement of association between two things.
+    Source: Spearman 1904, doi:10.2307/1412159.
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
