@@ -6,8 +6,8 @@ bounds end above both; and the formula for the bound needs every arm tried once,
 pulls.
 
 Notes: chapter 12, "Multi-armed bandits" (多臂老虎机: 探索与利用).
-Source: Sutton and Barto 2018, sections 2.2 to 2.7 and figures 2.2 and 2.4; Auer, Cesa-Bianchi, Fischer 2002,
-"Finite-time analysis of the multiarmed bandit problem", Machine Learning 47, figure 1.
+Source: Sutton and Barto 2018, ISBN 978-0-262-03924-6, sections 2.2 to 2.7 and figures 2.2 and 2.4; Auer, Cesa-Bianchi,
+Fischer 2002, doi:10.1023/A:1013689704352 (UCB1).
 """
 
 import math
@@ -109,7 +109,7 @@ def upper_confidence_bound(values, counts, step, alpha):
     Raises:
         ValueError: If shapes do not fit, a value is NaN, a count or `alpha` is negative, or `step` is below 1.
 
-    Source: Auer et al. 2002, figure 1 (UCB1); Sutton and Barto 2018, equation 2.10.
+    Source: Auer et al. 2002 (UCB1); Sutton and Barto 2018, equation 2.10.
     """
     values, counts = _checked_estimates(values, counts)
     if not step >= 1:

@@ -7,7 +7,7 @@ fresh episodes. And acting needs no Keras: the forward pass in NumPy gives the s
 
 Notes: chapter 12, "Deep Q-network" (深度Q网络: 评估与检查点).
 Source: Henderson et al. 2018, arXiv:1709.06560 (evaluation of deep reinforcement learning); Smith and Winkler 2006,
-"The optimizer's curse", Management Science 52.
+doi:10.1287/mnsc.1050.0451.
 """
 
 import dataclasses

@@ -6,7 +6,8 @@ equations say that the edge costs more than any detour, if not that the longest 
 runs are counted, those whose greedy path is a loop included.
 
 Notes: chapter 12, "SARSA: on-policy temporal difference" (SARSA算法: 同策略时序差分).
-Source: Sutton and Barto 2018, example 6.6; https://gymnasium.farama.org/environments/toy_text/cliff_walking
+Source: Sutton and Barto 2018, ISBN 978-0-262-03924-6, example 6.6;
+https://gymnasium.farama.org/environments/toy_text/cliff_walking
 """
 
 import gymnasium

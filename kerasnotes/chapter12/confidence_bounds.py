@@ -6,8 +6,8 @@ UCB1's regret by a logarithm of the pulls, and no player of twenty comes near th
 how much is explored, not how fast is learnt.
 
 Notes: chapter 12, "Multi-armed bandits" (多臂老虎机: 上置信界).
-Source: Auer, Cesa-Bianchi, Fischer 2002, "Finite-time analysis of the multiarmed bandit problem", Machine Learning 47,
-theorem 1; Lai and Robbins 1985, theorem 2 (lower bound); Sutton and Barto 2018, section 2.7.
+Source: Auer, Cesa-Bianchi, Fischer 2002, doi:10.1023/A:1013689704352, theorem 1; Lai and Robbins 1985,
+doi:10.1016/0196-8858(85)90002-8 (lower bound); Sutton and Barto 2018, ISBN 978-0-262-03924-6, section 2.7.
 """
 
 import math
@@ -72,7 +72,7 @@ def lowest_slope(means):
     Args:
         means: Success probabilities (arms,) between 0 and 1; KL is the divergence of an arm from the best one.
 
-    Source: Lai and Robbins 1985, theorem 2.
+    Source: Lai and Robbins 1985.
     """
     means = np.asarray(means, dtype=np.float64)
     best, wrong = means.max(), means[means < means.max()]

@@ -8,8 +8,8 @@ next action and the copy values it (double DQN). The pole then stands after some
 what two of the parts are worth is measured by leaving them out.
 
 Notes: chapter 12, "Deep Q-network" (深度Q网络: DQN).
-Source: Mnih et al. 2015, https://doi.org/10.1038/nature14236, algorithm 1; van Hasselt, Guez, Silver 2016,
-arXiv:1509.06461, equation 4 (double DQN); https://gymnasium.farama.org/api/vector
+Source: Mnih et al. 2015, doi:10.1038/nature14236, algorithm 1; van Hasselt, Guez, Silver 2016, arXiv:1509.06461,
+section "Double DQN"; https://gymnasium.farama.org/api/vector
 """
 
 import time
@@ -91,8 +91,9 @@ def train_dqn(
     Raises:
         ValueError: If the environment or a setting is out of range.
 
-    Source: Mnih et al. 2015, algorithm 1; van Hasselt et al. 2016, equation 4. The defaults of the learning rate, the
-    batch and the rounds are those of https://github.com/DLR-RM/rl-baselines3-zoo for CartPole-v1, on a smaller network.
+    Source: Mnih et al. 2015, algorithm 1; van Hasselt et al. 2016, section "Double DQN". The defaults of the learning
+    rate, the batch and the rounds are those of https://github.com/DLR-RM/rl-baselines3-zoo for CartPole-v1, on a
+    smaller network.
     """
     counts = {"max_steps": max_steps, "copies": copies, "batch_size": batch_size, "steps_a_round": steps_a_round,
               "updates_a_round": updates_a_round, "evaluate_every": evaluate_every,

@@ -5,9 +5,8 @@ without discounting, an action that stays where it is ties with one that goes on
 and gymnasium's limit of 100 steps costs a policy that is never in a hurry a tenth of its value.
 
 Notes: chapter 12, "Dynamic programming" (动态规划: 策略迭代与值迭代).
-Source: Sutton and Barto 2018, sections 4.2 to 4.4; Bertsekas and Tsitsiklis 1991, "An analysis of stochastic shortest
-path problems", Mathematics of Operations Research 16(3) (proper policies);
-https://gymnasium.farama.org/environments/toy_text/frozen_lake
+Source: Sutton and Barto 2018, ISBN 978-0-262-03924-6, sections 4.2 to 4.4; Bertsekas and Tsitsiklis 1991,
+doi:10.1287/moor.16.3.580 (proper policies); https://gymnasium.farama.org/environments/toy_text/frozen_lake
 """
 
 import gymnasium
@@ -38,7 +37,7 @@ def is_proper(transitions, policy):
 
     Takes a table and a policy as `policy_evaluation` does.
 
-    Source: Bertsekas and Tsitsiklis 1991, section 1.
+    Source: Bertsekas and Tsitsiklis 1991.
     """
     return bool(np.isfinite(steps_to_end(under_policy(*transition_arrays(transitions), policy)[0])).all())
 

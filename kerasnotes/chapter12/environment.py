@@ -6,8 +6,8 @@ equations of the cart and its pole give gymnasium's numbers); one seed gives one
 of its own; and an episode that was cut off after 500 steps would have gone on, which the return has to know.
 
 Notes: chapter 12, "State, action, reward" (状态、动作、奖励).
-Source: Sutton and Barto 2018, equations 3.8 and 3.9; Barto, Sutton, Anderson 1983, appendix (cart and pole);
-Pardo et al. 2018, arXiv:1712.00378, section 3 (time limits); https://gymnasium.farama.org/api/env
+Source: Sutton and Barto 2018, ISBN 978-0-262-03924-6, equations 3.8 and 3.9; Barto, Sutton, Anderson 1983,
+doi:10.1109/TSMC.1983.6313077 (cart and pole); Pardo et al. 2018, arXiv:1712.00378; https://gymnasium.farama.org/api/env
 """
 
 from dataclasses import dataclass
@@ -128,7 +128,7 @@ def cart_pole_step(state, action):
     Raises:
         ValueError: If the last axis of `state` is not 4 finite numbers, or an action is neither 0 nor 1.
 
-    Source: Barto, Sutton, Anderson 1983, appendix, without friction.
+    Source: Barto, Sutton, Anderson 1983, without friction.
     """
     state, action = np.asarray(state, dtype=np.float64), np.asarray(action)
     if state.ndim == 0 or state.shape[-1] != 4 or not np.isfinite(state).all():

@@ -5,8 +5,8 @@ ice, always taking the first of equal actions never reaches the goal, whatever t
 random make one lucky, sometimes; and one random action in ten is enough to learn a good policy on nearly every seed.
 
 Notes: chapter 12, "Q-learning: off-policy temporal difference" (Q学习算法: ε-贪心策略).
-Source: Watkins and Dayan 1992, theorem (all pairs are tried again and again); Sutton and Barto 2018, section 6.5;
-https://gymnasium.farama.org/environments/toy_text/frozen_lake
+Source: Watkins and Dayan 1992, doi:10.1007/BF00992698, theorem (all pairs are tried again and again); Sutton and Barto
+2018, ISBN 978-0-262-03924-6, section 6.5; https://gymnasium.farama.org/environments/toy_text/frozen_lake
 """
 
 import gymnasium

@@ -7,7 +7,7 @@ steps as the tables are given; a deep Q-network, made for what no table can hold
 far more time; and the policy gradient, which learns from rewards alone, has hardly begun with as many.
 
 Notes: chapter 12, "Families of reinforcement learning" (强化学习方法的分类).
-Source: Sutton and Barto 2018, sections 1.7, 4.3, 8.1 and 13.1; https://gymnasium.farama.org/environments/toy_text/frozen_lake
+Source: Sutton and Barto 2018, ISBN 978-0-262-03924-6, sections 1.7, 4.3, 8.1 and 13.1; https://gymnasium.farama.org/environments/toy_text/frozen_lake
 """
 
 import time
@@ -61,7 +61,7 @@ def expected_return(transitions, policy, start, max_steps):
     Raises:
         ValueError: If the table or the policy has the wrong form, or a number is out of range.
 
-    Source: Sutton and Barto 2018, equation 4.5 and 4.10, repeated once for each step that is left.
+    Source: Sutton and Barto 2018, equations 4.5 and 4.10, repeated once for each step that is left.
     """
     p, r = transition_arrays(transitions)
     if whole("start", start, least=0) >= len(r):

@@ -6,8 +6,8 @@ instead of its first brings a bias that fades; and a policy that keeps exploring
 episodes, up to what a policy with that much chance in it can reach at all.
 
 Notes: chapter 12, "Monte Carlo methods" (蒙特卡罗方法).
-Source: Sutton and Barto 2018, sections 5.1 to 5.4; Singh and Sutton 1996, "Reinforcement learning with replacing
-eligibility traces", Machine Learning 22, section 3 (bias of every-visit estimates).
+Source: Sutton and Barto 2018, ISBN 978-0-262-03924-6, sections 5.1 to 5.4; Singh and Sutton 1996,
+doi:10.1007/BF00114726, section 3 (bias of every-visit estimates).
 """
 
 import gymnasium

@@ -6,7 +6,7 @@ whole box of them, so that a policy no longer sees where in the box it is; and t
 stands, until the cut no longer matters, while the rows multiply.
 
 Notes: chapter 12, "Monte Carlo methods" (蒙特卡罗方法).
-Source: Sutton and Barto 2018, example 5.1 (blackjack) and section 9.3 (state aggregation);
+Source: Sutton and Barto 2018, ISBN 978-0-262-03924-6, example 5.1 (blackjack) and section 9.3 (state aggregation);
 https://gymnasium.farama.org/api/wrappers/observation_wrappers
 """
 

@@ -6,8 +6,8 @@ when the values hardly change any more they may still be wrong by a hundred time
 drawn from the table, or played in gymnasium, have these values as their mean.
 
 Notes: chapter 12, "Dynamic programming" (动态规划: 策略评估).
-Source: Sutton and Barto 2018, sections 3.5 and 4.1; Puterman 1994, "Markov Decision Processes", section 6.3 (bounds of
-the error); https://gymnasium.farama.org/environments/toy_text/frozen_lake
+Source: Sutton and Barto 2018, ISBN 978-0-262-03924-6, sections 3.5 and 4.1; Puterman 1994, Markov Decision Processes,
+doi:10.1002/9780470316887 (bounds of the error); https://gymnasium.farama.org/environments/toy_text/frozen_lake
 """
 
 import gymnasium

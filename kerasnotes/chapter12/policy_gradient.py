@@ -6,7 +6,7 @@ watch it; weighed by the rewards that came after them (the reward-to-go), action
 of the whole episode.
 
 Notes: chapter 12, "Policy gradient" (策略梯度: REINFORCE).
-Source: Williams 1992, https://doi.org/10.1007/BF00992696, theorem 1; Sutton and Barto 2018, sections 13.3 and 13.4.
+Source: Williams 1992, doi:10.1007/BF00992696; Sutton and Barto 2018, ISBN 978-0-262-03924-6, sections 13.3 and 13.4.
 """
 
 import time

@@ -6,8 +6,8 @@ it explores there; on slippery ice, acting at random half of the time, it conver
 without knowing the model. Without the maximum nothing of that remains.
 
 Notes: chapter 12, "Q-learning: off-policy temporal difference" (Q学习算法: 异策略时序差分).
-Source: Watkins and Dayan 1992, "Q-learning", Machine Learning 8; Sutton and Barto 2018, section 6.5 and example 6.6;
-https://gymnasium.farama.org/environments/toy_text/frozen_lake
+Source: Watkins and Dayan 1992, doi:10.1007/BF00992698; Sutton and Barto 2018, ISBN 978-0-262-03924-6, section 6.5 and
+example 6.6; https://gymnasium.farama.org/environments/toy_text/frozen_lake
 """
 
 import math

@@ -6,8 +6,7 @@ from a long memory is worth 32; and a memory that is too short forgets what woul
 sixteen copies of the world fill it together.
 
 Notes: chapter 12, "Deep Q-network" (深度Q网络: 经验回放).
-Source: Lin 1992, https://doi.org/10.1007/BF00992699; Mnih et al. 2015, https://doi.org/10.1038/nature14236,
-algorithm 1.
+Source: Lin 1992, doi:10.1007/BF00992699; Mnih et al. 2015, doi:10.1038/nature14236, algorithm 1.
 """
 
 import numpy as np
@@ -31,7 +30,7 @@ class ReplayBuffer:
     Raises:
         ValueError: If `capacity` or a size is not a positive whole number.
 
-    Source: Lin 1992, https://doi.org/10.1007/BF00992699; Mnih et al. 2015, algorithm 1.
+    Source: Lin 1992, doi:10.1007/BF00992699; Mnih et al. 2015, algorithm 1.
     """
 
     def __init__(self, capacity, state_shape, seed):

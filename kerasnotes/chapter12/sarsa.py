@@ -7,7 +7,8 @@ and for hundreds of seeds together, number for number; and single runs vary so m
 typical.
 
 Notes: chapter 12, "SARSA: on-policy temporal difference" (SARSA算法: 同策略时序差分).
-Source: Sutton and Barto 2018, section 6.4; https://gymnasium.farama.org/environments/toy_text/cliff_walking
+Source: Sutton and Barto 2018, ISBN 978-0-262-03924-6, section 6.4;
+https://gymnasium.farama.org/environments/toy_text/cliff_walking
 """
 
 import dataclasses

@@ -6,7 +6,7 @@ gradient, to the last digit; to leave out rewards of the past, or to take off a 
 takes away some of the noise, the baseline most of it.
 
 Notes: chapter 12, "Policy gradient" (策略梯度: 得分函数).
-Source: Williams 1992, https://doi.org/10.1007/BF00992696, theorem 1; Sutton and Barto 2018, sections 13.2 to 13.4.
+Source: Williams 1992, doi:10.1007/BF00992696; Sutton and Barto 2018, ISBN 978-0-262-03924-6, sections 13.2 to 13.4.
 """
 
 import keras
@@ -38,7 +38,7 @@ def reinforce_loss(log_probabilities, returns):
         ValueError: If the shapes differ, there is no step, or, outside of compiled code, a logarithm is above 0 or a
             number is NaN.
 
-    Source: Williams 1992, theorem 1; Sutton and Barto 2018, equation 13.8.
+    Source: Williams 1992; Sutton and Barto 2018, equation 13.8.
     """
     log_probabilities = tf.convert_to_tensor(log_probabilities)
     returns = tf.stop_gradient(tf.cast(returns, log_probabilities.dtype))

@@ -7,8 +7,8 @@ equations of the chain that they follow. A walk that ends only starts anew at it
 environments: so no walk ever waits for another.
 
 Notes: chapter 12, "SARSA: on-policy temporal difference" (SARSA算法: 同策略时序差分).
-Source: https://gymnasium.farama.org/api/vector (restart at the next step); Kemeny and Snell 1960, "Finite Markov
-Chains", section 3.2 (expected visits)
+Source: https://gymnasium.farama.org/api/vector (restart at the next step); Kemeny and Snell 1960, Finite Markov Chains,
+ISBN 978-0-387-90192-3 (expected visits)
 """
 
 import itertools

@@ -6,8 +6,8 @@ terminated nothing is added, where a clock cut it off the next value is; Huber's
 one estimate chooses and another one values.
 
 Notes: chapter 12, "Deep Q-network" (深度Q网络: 目标值).
-Source: Mnih et al. 2015, https://doi.org/10.1038/nature14236, algorithm 1; van Hasselt, Guez, Silver 2016,
-arXiv:1509.06461, equation 4 (double DQN); Teichroew 1956, table I (expected maxima).
+Source: Mnih et al. 2015, doi:10.1038/nature14236, algorithm 1; van Hasselt, Guez, Silver 2016, arXiv:1509.06461,
+section "Double DQN"; Teichroew 1956, doi:10.1214/aoms/1177728266 (expected maxima).
 """
 
 import keras
@@ -64,7 +64,7 @@ def huber_loss(target, value):
     Raises:
         ValueError: If the shapes differ, or there is nothing to average.
 
-    Source: Huber 1964, https://doi.org/10.1214/aoms/1177703732; Mnih et al. 2015, methods (error clipping).
+    Source: Huber 1964, doi:10.1214/aoms/1177703732; Mnih et al. 2015, methods (error clipping).
     """
     value = floating("value", value)
     target = tf.cast(target, value.dtype)
