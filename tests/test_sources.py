@@ -14,9 +14,9 @@ WORK = re.compile(
 PLACE = re.compile(  # the one form of each; what is spelt otherwise is not found
     r"(?<![\w/.:])(?:"
     r"arXiv:\d{4}\.\d{4,5}"
-    r"|doi:10\.\d{4,}/[^\s,;]*[^\s,;.]"
+    r"|doi:10\.\d{4,}/[^\s,;]*[^\s,;.:]"
     r"|ISBN 978-[\d-]{9,}[\dX]"
-    r"|https?://[\w.-]+\.\w+(?:/[^\s,;]*[^\s,;.])?"
+    r"|https?://[\w.-]+\.\w+(?:/[^\s,;]*[^\s,;.:])?"
     r")(?=[\s,;.)]|$)"
 )
 OTHER_FORMS = re.compile(r"doi\.org|arxiv\.org|DOI|doi: |arxiv|arXiv[^:]|arXiv: |ISBN:|ISBN (?!978-)")

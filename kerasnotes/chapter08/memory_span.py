@@ -5,7 +5,7 @@ soon after, because the gradient shrinks with every step of noise. Two exception
 the cell alone: with blank input, or with the symbol on the first step, it recalls over forty steps.
 
 Notes: chapter 08, "Long-term dependencies" (长期依赖).
-Source: Bengio, Simard, Frasconi 1994, doi:10.1109/72.279181: first values decide.
+Source: Bengio, Simard, Frasconi 1994, doi:10.1109/72.279181 (first values decide).
 """
 
 import functools
