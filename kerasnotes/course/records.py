@@ -12,6 +12,7 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 import time
 
 from kerasnotes.course import catalog, fingerprint, render, store
@@ -192,12 +193,18 @@ def _apart(sender, name, settings, provenance):
     from kerasnotes.course.terminal import Console
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which then ends this process
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     os.environ.setdefault("MPLBACKEND", "Agg")
     import_tensorflow()
     tracker = Tracker(Console())
     result = run_lesson(catalog.find_lesson(name), settings, progress=tracker, provenance=provenance)
     tracker.close()
     sender.send(result)
+
+
+def _end_with(parent):
+    parent.join()  # a command that is killed cannot end what it has started
+    os._exit(1)
 
 
 def _dead(lesson, settings, provenance, code):
