@@ -19,7 +19,7 @@ from kerasnotes.course import catalog, fingerprint, render, store
 
 SCALE, SEED = "default", 0
 COLOURS = 256
-SKEWED = 5.0  # positive numbers that differ by more than this factor are compared by their logarithms
+SKEWED = 2.0  # positive numbers that differ by more than this factor are compared by their logarithms
 
 
 def folder(lesson, root=None):
@@ -317,7 +317,7 @@ def seeds_summary(lesson, reports, depends):
         A dictionary: `seeds`, `held` (seeds on which every check held), `failed` (`{seed: labels}`), and `checks`, one
         entry for each check that needs training: mean, standard deviation, extremes, on how many seeds it held, and
         `margin`, the distance of the mean from the bound in standard deviations, of logarithms where seeds differ by
-        more than a factor of five (None where all seeds agree).
+        more than a factor of two (None where all seeds agree).
     """
     failed, groups = {}, {}
     for report in sorted(reports, key=lambda report: report["seed"]):
