@@ -17,8 +17,8 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from kerasnotes.course import catalog, exercises
-from kerasnotes.course.render import SYMBOLS, check_text
+from kerasnotes.course import catalog, exercises, render
+from kerasnotes.course.render import SYMBOLS
 from kerasnotes.course.terminal import EXIT_FAILED, EXIT_OK, Console
 
 START_SECONDS = 120  # for Python and TensorFlow to start, on a slow and busy machine
@@ -205,7 +205,7 @@ def outcome_lines(outcome):
             continue
         yield status, f"  {SYMBOLS[status][0]} {record['label']}"
         if status == "failed":
-            for line in record.get("detail") or ([] if "detail" in record else [check_text(record)]):
+            for line in record.get("detail") or ([] if "detail" in record else [render.check_text(record)]):
                 yield "detail", f"      {line}"
             if record.get("diagnosis"):
                 yield "why", f"      → {record['diagnosis']}"
@@ -223,10 +223,12 @@ def outcome_lines(outcome):
 
 def _last_line(outcome):
     report, number = outcome["report"], outcome["exercise"]
-    held, all_checks = report["counts"]["passed"], sum(report["counts"].values())
+    held, checks = report["counts"]["passed"], sum(report["counts"].values())
     if report["status"] == "passed":
-        return f"All {all_checks} checks hold. To compare with ours: python -m kerasnotes solution {number}"
-    return f"{held} of {all_checks} checks hold. A hint: python -m kerasnotes hint {number}"
+        what = "The check holds" if checks == 1 else f"All {checks} checks hold"
+        return f"{what}. To compare with ours: python -m kerasnotes solution {number}"
+    hint = f"python -m kerasnotes hint {number}" if "file" in outcome else f'exercise("{number}") shows them'
+    return f"{held} of {checks} checks hold. {'A hint' if 'file' in outcome else 'Hints'}: {hint}"
 
 
 def _print_table(found, console):
@@ -248,3 +250,53 @@ def _print_table(found, console):
 def _short(record):
     lines = [line for line in record.get("detail", ()) if not line.startswith("inputs: ")]
     return lines[0] if lines else record["reason"]
+
+
+# --- in a notebook ---------------------------------------------------------------------------------------------------
+
+
+class Judged:
+    """What a check of one answer found; it displays itself as the terminal shows it."""
+
+    def __init__(self, exercise, report):
+        self.report = report
+        self._outcome = {"exercise": exercise.number, "title": exercise.task.title, "report": report.to_dict()}
+
+    @property
+    def ok(self):
+        """Whether every check holds."""
+        return self.report.ok
+
+    def __repr__(self):
+        return "\n".join([self._title, *(text for _, text in outcome_lines(self._outcome))])
+
+    def _repr_html_(self):
+        return render.judged_html(self._title, outcome_lines(self._outcome))
+
+    @property
+    def _title(self):
+        return f"{self._outcome['exercise']} {self._outcome['title']}"
+
+
+def handed_out(number):
+    """The exercise of a number. Raises ValueError if there is none."""
+    try:
+        return exercises.find(number)
+    except catalog.UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+def check_answer(number, answer, values):
+    """Judge a function, or numbers by their names, in this process. Returns a `Judged`."""
+    from kerasnotes.course import judge
+    from kerasnotes.course.run import import_tensorflow
+
+    exercise = handed_out(number)
+    if exercise.kind == "predict":
+        known = [value.name for value in exercise.task.values]
+        if answer is not None or not set(values) <= set(known):
+            raise ValueError(f"{exercise.number} asks for numbers: expected {', '.join(f'{name}=…' for name in known)}")
+    elif values or not callable(answer):
+        raise ValueError(f"{exercise.number} asks for your {exercise.task.name}: expected {exercise.call}")
+    import_tensorflow()
+    return Judged(exercise, judge.judge(exercise, answer or values, judge.files_of(answer)))

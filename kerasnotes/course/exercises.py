@@ -26,9 +26,9 @@ NOTES = ".exercises.json"  # beside the files that were handed out: hints seen, 
 TRIES = 2  # or hints, before a solution is shown without asking back
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exercise:
-    """A task with its number."""
+    """A task with its number, which displays itself in a notebook."""
 
     number: str
     chapter: catalog.Chapter
@@ -61,6 +61,30 @@ class Exercise:
             f"If it does not come:  python -m kerasnotes hint {self.number}",
         ]
         return "".join(f"# {line}".rstrip() + "\n" for line in lines) + "\n" + self.start
+
+    def __repr__(self):
+        return f"{self.number} {self.task.title}\n\n{self.task.text.strip()}\n\n{self.start}"
+
+    def _repr_markdown_(self):
+        hints = "".join(
+            f"<details><summary>Hint {i + 1}</summary>\n\n{hint}\n\n</details>\n\n"
+            for i, hint in enumerate(self.task.hints)
+        )
+        return f"{self.question}\n\n```python\n{self.start}```\n\n{hints}"
+
+    @property
+    def question(self):
+        """Number, title, facts and text, as Markdown."""
+        facts = f"*{self.kind} · {self.task.minutes} minutes · explained by {self.task.lesson}*"
+        return f"### {self.number} {self.task.title}\n\n{facts}\n\n{self.task.text.strip()}"
+
+    @property
+    def call(self):
+        """How a notebook checks it, such as `check("08.2", clip_by_global_norm)`."""
+        names = (
+            [f"{value.name}={value.name}" for value in self.task.values] if self.kind == "predict" else [self.task.name]
+        )
+        return f"check({', '.join([repr(self.number).replace(chr(39), chr(34)), *names])})"
 
     @functools.cached_property
     def solution(self):
@@ -249,7 +273,7 @@ def _ask_back(exercise):
     advice = f"python -m kerasnotes hint {exercise.number}"
     if not sys.stdin.isatty():
         raise catalog.UsageError(
-            f"Before {TRIES} tries or hints the solution of {exercise.number} is shown with --yes only; a hint: {advice}"
+            f"Before {TRIES} tries or hints --yes is needed to see the solution of {exercise.number}; a hint: {advice}"
         )
     print(f"Not {TRIES} tries or hints yet ({advice}). Show the solution all the same? [y/N] ", end="", flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

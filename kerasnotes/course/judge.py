@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import faulthandler
 import importlib
+import inspect
 import json
 import linecache
 import os
@@ -118,6 +119,13 @@ def problem(exercise, path):
 def _untouched(exercise, tree):
     """Whether a file's code is still what was handed out, whatever its comments say."""
     return ast.dump(tree) == ast.dump(ast.parse(exercise.start))
+
+
+def files_of(answer):
+    """The names of the files, or of the notebook's cells, that a function or class was written in."""
+    parts = [answer, *(vars(answer).values() if isinstance(answer, type) else ())]
+    plain = [inspect.unwrap(getattr(part, "python_function", part)) for part in parts if callable(part)]
+    return {part.__code__.co_filename for part in plain if hasattr(part, "__code__")}
 
 
 def _judge_value(report, value, given):

@@ -341,9 +341,10 @@ def exception_lines(error, files):
 
 
 def line_text(name, line):
-    """`"in line 14 of exercise_08_2.py: return x @ y"`."""
+    """`"in line 14 of exercise_08_2.py: return x @ y"`; a notebook's cells have no names that anybody knows."""
     text = linecache.getline(name, line).strip()
-    return f"in line {line} of {Path(name).name}" + (f": {text}" if text else "")
+    place = "the cell" if "ipykernel" in name or name.startswith("<ipython") else Path(name).name
+    return f"in line {line} of {place}" + (f": {text}" if text else "")
 
 
 def _learners_frames(error, files):
@@ -358,9 +359,10 @@ def _learners_frames(error, files):
 def _names(function, inputs, call):
     """The names of the positional arguments, as the learner's function has them."""
     try:
-        known = list(inspect.signature(function).parameters) if call is None else []
+        parameters = inspect.signature(function).parameters.values() if call is None else ()
     except (TypeError, ValueError):
-        known = []
+        parameters = ()
+    known = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     return [known[i] if i < len(known) else f"input {i + 1}" for i in range(len(inputs))]
 
 
