@@ -170,7 +170,7 @@ class Tasks(_Named):
         facts = f"{exercise.kind} · {exercise.task.minutes} minutes · explained by "
         section += _paragraph(facts, _link_to_lesson(catalog.find_lesson(exercise.task.lesson), self.env.docname))
         section += self.parse_text_to_nodes(exercise.task.text)
-        section += _code(f"python -m kerasnotes exercise {exercise.number}", "console")
+        section += _code(f"python -m kerasnotes exercise {exercise.number}", "text")
         section += _code(exercise.start.rstrip())
         for i, hint in enumerate(exercise.task.hints):
             section += self._folded(f"Hint {i + 1}", self.parse_text_to_nodes(hint))
