@@ -620,9 +620,9 @@ def test_a_solution_passes_in_its_own_process_and_leaves_nothing(tmp_path, monke
     path.parent.mkdir()
     monkeypatch.chdir(path.parent)
     (path.parent / "beside.py").write_text("NAME = 'left-over.txt'\n")
-    (path.parent / "colorsys.py").write_text("raise SystemExit('hides the library')\n")
+    (path.parent / "wave.py").write_text("raise SystemExit('hides the library')\n")
     begin = """
-        import colorsys, threading, time
+        import wave, threading, time
         import beside
         open(beside.NAME, 'w').close()
         threading.Thread(target=time.sleep, args=(600,)).start()
@@ -639,7 +639,7 @@ def test_a_solution_passes_in_its_own_process_and_leaves_nothing(tmp_path, monke
     assert time.monotonic() - start < check.START_SECONDS, "a thread that still runs keeps nobody waiting"
     (outcome,) = json.loads(capsys.readouterr().out)
     assert outcome["report"]["status"] == "passed"
-    assert sorted(each.name for each in path.parent.iterdir()) == sorted(["beside.py", "colorsys.py", FIRST.file_name])
+    assert sorted(each.name for each in path.parent.iterdir()) == sorted(["beside.py", "wave.py", FIRST.file_name])
 
 
 @pytest.mark.parametrize(
