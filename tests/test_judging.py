@@ -580,9 +580,11 @@ def test_a_class_gives_a_table_and_json(tasks, here, capsys, monkeypatch):
     assert "0 of 4 that is a sum" in text
     assert "the file is Python: SyntaxError" in text
     assert not list(here.rglob(exercises.NOTES)), "other people's folders stay as they are"
+    (here / "li" / "exercise_08_44.py").write_text("x = 1")
     assert main(["check", "li", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [entry["report"]["status"] for entry in found] == ["passed", "passed"]
+    said = capsys.readouterr()
+    assert [entry["report"]["status"] for entry in json.loads(said.out)] == ["passed", "passed"]
+    assert "exercise_08_44.py is left out: There is no exercise 08.44" in said.err
     assert main(["check", "li/exercise_08_2_again.py", "--exercise", "8.1"]) == 0
 
 
@@ -606,7 +608,8 @@ needs_one = pytest.mark.skipif(FIRST is None, reason="no exercise yet")
     ids=["endless", "gone"],
 )
 def test_another_process_outlives_nothing(tmp_path, capsys, text, said):
-    path = tmp_path / FIRST.file_name
+    path = tmp_path / "练习" / FIRST.file_name
+    path.parent.mkdir()
     path.write_text(text)
     assert main(["check", str(path), "--seconds", "1"]) == 1
     found = capsys.readouterr().out
