@@ -20,7 +20,7 @@ from kerasnotes.__main__ import main
 from kerasnotes.course import catalog, check, exercises, judge, notebook
 from kerasnotes.course.report import Report
 from kerasnotes.course.tasks import Mend, Predict, Value, Write, Wrong
-from kerasnotes.course.trial import Trial, difference
+from kerasnotes.course.trial import Trial, difference, line_text
 
 ROOT = catalog.PACKAGE.parent
 START = '''import numpy as np
@@ -338,6 +338,11 @@ def test_an_exception_is_shown_with_its_line(tasks, tmp_path, body, said):
     assert report.status == "failed"
 
 
+def test_a_cell_of_a_notebook_has_no_file_name():
+    assert line_text("/tmp/ipykernel_12/345.py", 2) == "in line 2 of the cell"
+    assert line_text("<ipython-input-3>", 2) == "in line 2 of the cell"
+
+
 def test_what_comes_back_may_be_of_no_use_to_a_check(tasks):
     def check_length(trial):
         trial.check("its length", got=len(trial.answer(1)), want=1)
@@ -586,6 +591,16 @@ def test_a_class_gives_a_table_and_json(tasks, here, capsys, monkeypatch):
     assert [entry["report"]["status"] for entry in json.loads(said.out)] == ["passed", "passed"]
     assert "exercise_08_44.py is left out: There is no exercise 08.44" in said.err
     assert main(["check", "li/exercise_08_2_again.py", "--exercise", "8.1"]) == 0
+
+
+def test_an_interrupted_check_says_so(tasks, here, capsys, monkeypatch):
+    def interrupted(path, exercise, seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check, "judge_path", interrupted)
+    (here / "exercise_08_1.py").write_text(RIGHT)
+    assert main(["check"]) == 130
+    assert "interrupted" in capsys.readouterr().out
 
 
 # --- a process of its own: one exercise of the course stands for all -------------------------------------------------
