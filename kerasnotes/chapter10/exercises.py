@@ -60,9 +60,9 @@ components = Write(
     lesson="chapter10.autoencoder",
     minutes=15,
     text=r"""A linear autoencoder can do no better than principal components. Rebuild samples from $k$ numbers each,
-$\hat x = (x - m)\, C^\top C + m$, with $m$ the mean of each feature and the rows of $C$ the $k$
-eigenvectors of the covariance with the largest eigenvalues. NumPy is enough: `np.cov(x, rowvar=False)`
-and `np.linalg.eigh`.""",
+$\hat x = (x - m) C^T C + m$, with $m$ the mean of each feature and the rows of $C$ the $k$ eigenvectors
+of the covariance with the largest eigenvalues. NumPy is enough: `np.cov(x, rowvar=False)` and
+`np.linalg.eigh`.""",
     start='''import numpy as np
 
 
@@ -144,18 +144,17 @@ noise = Predict(
     title="Noise that is cut off",
     lesson="chapter10.denoising",
     minutes=20,
-    text=r"""Noise of deviation $\sigma$ is added to a black image (784 pixels, all 0), and cut off to $[0, 1]$. Its
-expected squared error, summed over the pixels, follows from the normal density $\varphi$ and its distribution
-function $\Phi$. What is it for $\sigma = 0.5$, for $\sigma = 1$, and for $\sigma \to \infty$? Ask yourself
-why doubling $\sigma$ does not multiply it by four. An answer that does not look at the image at all has the
-error 53, say: from which $\sigma$ on is it better to give that answer than to leave the noise as it is?""",
+    text=r"""Noise of deviation σ is added to a black image (784 pixels, all 0), and cut off to $[0, 1]$. Its expected
+squared error, summed over the pixels, follows from the normal density φ and its distribution function Φ. What
+is it for σ = 0.5, for σ = 1, and for σ → ∞? Ask yourself why doubling σ does not multiply it by four. An
+answer that does not look at the image at all has the error 53, say: from which σ on is it better to give that
+answer than to leave the noise as it is?""",
     hints=(
-        "A pixel's noise is cut to 0 in half of the cases, and to 1 whenever $\\sigma \\varepsilon > 1$.",
-        "With $a = 1/\\sigma$ a pixel costs $\\sigma^2 \\int_0^a t^2 \\varphi(t)\\, dt + 1 - \\Phi(a)$.",
-        "The integral is $\\Phi(a) - \\frac12 - a\\,\\varphi(a)$, since $-t\\,\\varphi(t)$ has the slope "
-        "$t^2 \\varphi(t) - \\varphi(t)$.",
-        "$\\Phi(a)$ is `(1 + math.erf(a / 2**0.5)) / 2`. For the last number halve an interval until it is small, or "
-        "draw the curve. For $\\sigma \\to \\infty$ every pixel is 0 or 1.",
+        "A pixel's noise is cut to 0 in half of the cases, and to 1 whenever σ ε > 1.",
+        "With a = 1/σ a pixel costs σ² ∫₀ᵃ t² φ(t) dt + 1 − Φ(a).",
+        "The integral is Φ(a) − ½ − a φ(a), since −t φ(t) has the slope t² φ(t) − φ(t).",
+        "Φ(a) is `(1 + math.erf(a / 2**0.5)) / 2`. For the last number halve an interval until it is small, or "
+        "draw the curve. For σ → ∞ every pixel is 0 or 1.",
     ),
     values=(
         Value(
@@ -416,10 +415,9 @@ divergence = Write(
     title="The divergence between two Gaussians",
     lesson="chapter10.kl_divergence",
     minutes=10,
-    text=r"""Write $\operatorname{KL}(N_1 \,\Vert\, N_2) = \frac12 \sum \bigl( \sigma_1^2/\sigma_2^2 + (\mu_1 -
-\mu_2)^2/\sigma_2^2 - 1 - \ln(\sigma_1^2/\sigma_2^2) \bigr)$ for Gaussians with independent dimensions, given
-by their means and by the *logarithms of their variances*, $\ln \sigma^2$. The sum runs over the dimensions,
-so that the result is one number for each row of the batch.""",
+    text=r"""Write KL(N₁ ‖ N₂) = ½ Σ (σ₁²/σ₂² + (μ₁ − μ₂)²/σ₂² − 1 − ln(σ₁²/σ₂²)) for Gaussians with independent
+dimensions, given by their means and by the *logarithms of their variances*, ln σ². The sum runs over the
+dimensions, so that the result is one number for each row of the batch.""",
     start='''import tensorflow as tf
 
 
@@ -471,17 +469,17 @@ price = Predict(
     title="What a code costs",
     lesson="chapter10.kl_divergence",
     minutes=15,
-    text=r"""A code of one number takes the means $+\sqrt{1 - \sigma^2}$ and $-\sqrt{1 - \sigma^2}$ equally often, with
-the same variance $\sigma^2$ each time, so that all codes together have mean 0 and variance 1. Show that
-its divergence from $N(0, 1)$ is $-\frac12 \ln \sigma^2$. For which $\sigma$ does it cost one bit, $\ln 2$
-nats? Then take $N(2, 0.01)$, mean 2 and *variance* 0.01: what is its divergence from the standard normal,
-what is that in the other direction, and how much of the latter comes from the distance between the means?""",
+    text=r"""A code of one number takes the means +√(1 − σ²) and −√(1 − σ²) equally often, with the same variance σ²
+each time, so that all codes together have mean 0 and variance 1. Show that its divergence from $N(0, 1)$
+is −½ ln σ². For which σ does it cost one bit, ln 2 nats? Then take $N(2, 0.01)$, mean 2 and *variance*
+0.01: what is its divergence from the standard normal, what is that in the other direction, and how much
+of the latter comes from the distance between the means?""",
     hints=(
-        "Put $\\mu^2 = 1 - \\sigma^2$ into $\\frac12 (\\mu^2 + \\sigma^2 - 1 - \\ln \\sigma^2)$: most of it cancels.",
-        "$-\\frac12 \\ln \\sigma^2 = -\\ln \\sigma$, and that shall be $\\ln 2$.",
-        "From the standard normal: $\\frac12 (4 + 0.01 - 1 - \\ln 0.01)$. In the other direction $\\sigma_1^2 = 1$ and "
-        "$\\sigma_2^2 = 0.01$, so that both fractions are divided by 0.01.",
-        "The distance's term is $\\frac12 (\\mu_1 - \\mu_2)^2 / \\sigma_2^2$.",
+        "Put μ² = 1 − σ² into ½ (μ² + σ² − 1 − ln σ²): most of it cancels.",
+        "−½ ln σ² = −ln σ, and that shall be ln 2.",
+        "From the standard normal: ½ (4 + 0.01 − 1 − ln 0.01). In the other direction σ₁² = 1 and "
+        "σ₂² = 0.01, so that both fractions are divided by 0.01.",
+        "The distance's term is ½ (μ₁ − μ₂)² / σ₂².",
     ),
     values=(
         Value(
@@ -595,9 +593,8 @@ draw = Write(
     title="A draw that has slopes",
     lesson="chapter10.reparameterization",
     minutes=5,
-    text=r"""Write a draw from $N(\mu, \sigma^2)$ so that a gradient passes to $\mu$ and to $\ln \sigma^2$. The noise
-$\varepsilon$ is drawn from a standard normal beforehand and given to your function; the encoder puts out $\ln
-\sigma^2$, not $\sigma$.""",
+    text=r"""Write a draw from N(μ, σ²) so that a gradient passes to μ and to ln σ². The noise ε is drawn from a
+standard normal beforehand and given to your function; the encoder puts out ln σ², not σ.""",
     start='''import tensorflow as tf
 
 
@@ -624,8 +621,8 @@ def draw(mean, log_variance, noise):
 """,
     hints=(
         "The noise has mean 0 and deviation 1. Stretch it to the deviation σ, then move it to the mean.",
-        "If $\\ln \\sigma^2$ is given, $\\sigma = e^{\\ln \\sigma^2 / 2}$.",
-        "$z = \\mu + e^{\\ln \\sigma^2 / 2}\\, \\varepsilon$. Use TensorFlow's functions, so that the gradient passes.",
+        "If ln σ² is given, σ = exp(ln σ² / 2).",
+        "z = μ + exp(ln σ² / 2) ε. Use TensorFlow's functions, so that the gradient passes.",
     ),
     check=_check_draw,
     wrong=(
@@ -727,10 +724,9 @@ many_draws = Mend(
     title="A bound that more draws do not tighten",
     lesson="chapter10.likelihood_bounds",
     minutes=10,
-    text=r"""With $K$ draws, $\ln \frac1K \sum_k p(x, z_k) / q(z_k \mid x)$ should come nearer to $\ln p(x)$ as $K$
-grows. This program gives a bound, but one that is as loose with a hundred draws as with one, on average.
-Mend it. The mended program must also stand images of hundreds of nats, whose weights are too small for
-float32.""",
+    text=r"""With $K$ draws, ln (1/K Σ_k p(x, z_k)/q(z_k | x)) should come nearer to ln p(x) as $K$ grows. This program
+gives a bound, but one that is as loose with a hundred draws as with one, on average. Mend it. The mended
+program must also stand images of hundreds of nats, whose weights are too small for float32.""",
     start=_MANY_DRAWS.format(last="    return tf.reduce_mean(log_weights, axis=0)"),
     name="many_draws_bound",
     solution_code=_MANY_DRAWS.format(
@@ -740,8 +736,8 @@ float32.""",
     hints=(
         "Compare the last line with the formula: in which order are mean and logarithm taken?",
         "The weights are `tf.exp(log_weights)`; the formula has the logarithm of *their* mean.",
-        "$e^{-500}$ is 0 in float32. `tf.reduce_logsumexp(x, axis)` computes $\\ln \\sum e^x$ without that trouble.",
-        "A mean is a sum divided by $K$, so take $\\ln K$ off: `tf.reduce_logsumexp(…, axis=0) - math.log(K)`.",
+        "exp(−500) is 0 in float32. `tf.reduce_logsumexp(x, axis)` computes ln Σ exp(x) without that trouble.",
+        "A mean is a sum divided by $K$, so take ln K off: `tf.reduce_logsumexp(…, axis=0) - math.log(K)`.",
     ),
     check=_check_many_draws,
     wrong=(
@@ -819,6 +815,14 @@ def _bound_of_batch(*parts, decoder):
     return tf.reduce_mean(-pixels - code)
 
 
+def _bound_bare_logarithms(x, mean, log_variance, noise, decoder):
+    import tensorflow as tf
+
+    _, code = _bound_parts(x, mean, log_variance, noise, decoder)
+    p = tf.sigmoid(decoder(mean + tf.exp(log_variance / 2) * noise))
+    return tf.reduce_sum(x * tf.math.log(p) + (1 - x) * tf.math.log(1 - p), axis=-1) - code
+
+
 def _bound_white_only(x, mean, log_variance, noise, decoder):
     import tensorflow as tf
 
@@ -858,11 +862,10 @@ bound = Write(
     title="The evidence lower bound",
     lesson="chapter10.likelihood_bounds",
     minutes=20,
-    text=r"""Write $\operatorname{ELBO}(x) = \mathbb{E}\,[\ln p(x \mid z)] - \operatorname{KL}(q(z \mid x) \,\Vert\,
-N(0, 1))$ for each image, with one draw $z = \mu + \sigma \varepsilon$ in place of the expectation. Pixels
-are independent: with the decoder's logits $a$, $\ln p(x \mid z) = \sum_i x_i \ln
-\operatorname{sigmoid}(a_i) + (1 - x_i) \ln (1 - \operatorname{sigmoid}(a_i))$, summed over the pixels.
-The divergence has its closed form, summed over the code.""",
+    text=r"""Write ELBO(x) = E[ln p(x | z)] − KL(q(z | x) ‖ N(0, 1)) for each image, with one draw z = μ + σ ε in place
+of the expectation. Pixels are independent: with the decoder's logits $a$, ln p(x | z) = Σ_i x_i ln
+sigmoid(a_i) + (1 − x_i) ln (1 − sigmoid(a_i)), summed over the pixels. The divergence has its closed
+form, summed over the code.""",
     start='''import tensorflow as tf
 
 
@@ -893,10 +896,9 @@ def elbo(x, mean, log_variance, noise, decoder):
 """,
     hints=(
         "Three steps: draw the code, decode it, and take what the code costs off what the pixels are worth.",
-        "`tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=a)` is $-\\ln p$ of every pixel by itself.",
+        "`tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=a)` is −ln p of every pixel by itself.",
         "Sum over the pixels, and over the numbers of the code: `axis=-1` both times, and no mean anywhere.",
-        "The code costs $\\frac12 \\sum (\\mu^2 + \\sigma^2 - 1 - \\ln \\sigma^2)$. The bound is minus the summed "
-        "cross-entropy, minus that.",
+        "The code costs ½ Σ (μ² + σ² − 1 − ln σ²). The bound is minus the summed cross-entropy, minus that.",
     ),
     check=_check_bound,
     wrong=(
@@ -910,6 +912,7 @@ def elbo(x, mean, log_variance, noise, decoder):
         Wrong(_bound_without_draw, "the mean was decoded: the bound needs a draw, mean + deviation · noise"),
         Wrong(_bound_wide_draw, "the noise is stretched by the variance: the deviation is exp(log_variance / 2)"),
         Wrong(_bound_of_batch, "one number for the whole batch: keep one for each image"),
+        Wrong(_bound_bare_logarithms, "where the decoder is very sure, ln 0 comes up: compute ln p from the logits"),
         Wrong(_bound_white_only, "only pixels that are 1 count here: those that are 0 have (1 − x) ln(1 − p)"),
     ),
 )
@@ -1030,7 +1033,7 @@ the same grey blot. Its loss is below 1, while the page's is around a hundred na
     ),
     hints=(
         "Two costs are added up. Which one is so small that nobody would pay the other one for it?",
-        "The probability of an image is a product over its pixels, so $\\ln p(x \\mid z)$ is a sum over all of them.",
+        "The probability of an image is a product over its pixels, so ln p(x | z) is a sum over all of them.",
         "What does `keras.losses.binary_crossentropy` do along the last axis? Try it with logits 0 and 4 pixels.",
         "It takes the mean. Multiply by the number of pixels, or sum `tf.nn.sigmoid_cross_entropy_with_logits` "
         "over `axis=-1`.",
