@@ -21,15 +21,15 @@ distances = Predict(
     title="Distances by hand",
     lesson="chapter11.divergences",
     minutes=15,
-    text=r"""At the places 0, 1 and 3, $p$ has the probabilities $\frac12, \frac12, 0$ and $q$ has $0, \frac12,
-\frac12$. Both KL divergences are infinite: see why. Compute JS in nats, the Wasserstein distance, the
-best discriminator's answers at the three places if $p$ are the data, and what it wins. Which of these
-numbers change if the third place moves from 3 to 30, and to what?""",
+    text=r"""At the places 0, 1 and 3, $p$ has the probabilities ½, ½, 0 and $q$ has 0, ½, ½. Both KL divergences are
+infinite: see why. Compute JS in nats, the Wasserstein distance, the best discriminator's answers at the three
+places if $p$ are the data, and what it wins. Which of these numbers change if the third place moves from 3 to
+30, and to what?""",
     hints=(
-        "The middle of both is $m = (\\frac14, \\frac12, \\frac14)$; where a probability is 0, its term is 0.",
-        "$\\operatorname{KL}(p \\,\\Vert\\, m)$ has one term that is not 0: $\\frac12 \\ln 2$. The other one is alike.",
-        "For the Wasserstein distance add up $\\lvert F_p - F_q \\rvert$ times the width of each gap: 1 and 2.",
-        "The best answer is $p/(p + q)$ at each place, and it wins $2 \\operatorname{JS} - 2 \\ln 2$. Where the places "
+        "The middle of both is m = (¼, ½, ¼); where a probability is 0, its term is 0.",
+        "KL(p ‖ m) has one term that is not 0: ½ ln 2. The other one is alike.",
+        "For the Wasserstein distance add up |F_p − F_q| times the width of each gap: 1 and 2.",
+        "The best answer is $p/(p + q)$ at each place, and it wins 2 JS − 2 ln 2. Where the places "
         "lie occurs in one of the numbers only.",
     ),
     values=(
@@ -165,10 +165,10 @@ wasserstein = Write(
     title="The Wasserstein distance on a line",
     lesson="chapter11.divergences",
     minutes=15,
-    text=r"""Write $W(p, q) = \int \lvert F_p(x) - F_q(x) \rvert\, dx$ for two distributions on the same points of a
-line. Between two neighbouring points the distribution functions $F$ are constant, so that the integral is
-a sum over the gaps: the size of what $p$ has more than $q$ up to the gap, times the gap's width. Use
-TensorFlow, so that slopes pass.""",
+    text=r"""Write W(p, q) = ∫ |F_p(x) − F_q(x)| dx for two distributions on the same points of a line. Between two
+neighbouring points the distribution functions $F$ are constant, so that the integral is a sum over the gaps:
+the size of what $p$ has more than $q$ up to the gap, times the gap's width. Use TensorFlow, so that slopes
+pass.""",
     start='''import tensorflow as tf
 
 
@@ -194,7 +194,7 @@ def wasserstein(p, q, x):
 """,
     hints=(
         "Walk along the line from the left: at each gap, how much mass has to be carried over it, and how far?",
-        "What has to be carried over a gap is the sum of $p - q$ over all points before it: a cumulative sum.",
+        "What has to be carried over a gap is the sum of p − q over all points before it: a cumulative sum.",
         "The widths are `x[1:] - x[:-1]`, one fewer than points; the cumulative sum's last number is 0 and not needed.",
         "`tf.reduce_sum(tf.abs(tf.cumsum(p - q))[:-1] * (x[1:] - x[:-1]))`",
     ),
@@ -278,9 +278,9 @@ discriminator = Write(
     title="The discriminator's loss",
     lesson="chapter11.saturation",
     minutes=10,
-    text=r"""Write what the discriminator *descends*: $-\mathbb{E} \ln D(x)$ over real samples plus $-\mathbb{E} \ln(1 -
-D(\tilde x))$ over fakes, each a mean over its own batch. $D = \sigma(a)$ is the sigmoid of the logits that
-you are given. The loss has to be finite for any logits, also where the discriminator is very sure and wrong.""",
+    text=r"""Write what the discriminator *descends*: −E ln D(x) over real samples plus −E ln(1 − D(x̃)) over fakes,
+each a mean over its own batch. D = σ(a) is the sigmoid of the logits that you are given. The loss has to
+be finite for any logits, also where the discriminator is very sure and wrong.""",
     start='''import tensorflow as tf
 
 
@@ -300,7 +300,7 @@ def discriminator_loss(real_logits, fake_logits):
     hints=(
         "It is the cross-entropy of a classifier of two classes; the label of real samples is 1, that of fakes 0.",
         "`tf.nn.sigmoid_cross_entropy_with_logits(labels=…, logits=…)` gives one number a sample, from logits.",
-        "$-\\ln \\sigma(a) = \\ln(1 + e^{-a})$ is `tf.nn.softplus(-a)`; $-\\ln(1 - \\sigma(a))$ is `softplus(a)`.",
+        "−ln σ(a) = ln(1 + exp(−a)) is `tf.nn.softplus(-a)`; −ln(1 − σ(a)) is `softplus(a)`.",
         "`tf.reduce_mean(tf.nn.softplus(-real_logits)) + tf.reduce_mean(tf.nn.softplus(fake_logits))`",
     ),
     check=_check_discriminator,
@@ -417,9 +417,9 @@ generator = Mend(
     lesson="chapter11.saturation",
     minutes=10,
     text=r"""In this program the discriminator was trained alone for a while, until its logits of all fakes were near
-−20. From then on the generator learns nothing: its gradient is about $10^{-9}$, and its loss stays at 0
-where it was. No error is raised, and its loss is one that the page has, too. Mend `generator_loss`, so
-that the generator's slope is largest where it is caught, and finite for any logits.""",
+−20. From then on the generator learns nothing: its gradient is about 10⁻⁹, and its loss stays at 0 where
+it was. No error is raised, and its loss is one that the page has, too. Mend `generator_loss`, so that the
+generator's slope is largest where it is caught, and finite for any logits.""",
     start=_GENERATOR.format(body="    return tf.reduce_mean(-tf.nn.softplus(fake_logits))  # the mean of ln(1 - D)"),
     name="generator_loss",
     solution_code=_GENERATOR.format(
@@ -427,8 +427,8 @@ that the generator's slope is largest where it is caught, and finite for any log
     ),
     hints=(
         "The page has two forms of the generator's loss. What are their slopes along the logit, at $a = -20$?",
-        "$\\ln(1 - D)$ has the slope $-\\sigma(a)$, nearly 0 for a fake that is caught. The other form is $-\\ln D$.",
-        "$-\\ln \\sigma(a) = \\ln(1 + e^{-a})$, which is `tf.nn.softplus(-a)`.",
+        "ln(1 − D) has the slope −σ(a), nearly 0 for a fake that is caught. The other form is −ln D.",
+        "−ln σ(a) = ln(1 + exp(−a)), which is `tf.nn.softplus(-a)`.",
     ),
     check=_check_generator,
     wrong=(
@@ -499,9 +499,8 @@ score = Write(
     title="The inception score",
     lesson="chapter11.scores",
     minutes=10,
-    text=r"""Write $\exp \bigl( \frac1n \sum_i \operatorname{KL}(p(c \mid x_i) \,\Vert\, p(c)) \bigr)$ in NumPy, where
-$p(c)$ is the mean of $p(c \mid x_i)$ over the images. A classifier may be sure: a probability of 0
-contributes 0 to the divergence, not NaN.""",
+    text=r"""Write exp(1/n Σ_i KL(p(c | x_i) ‖ p(c))) in NumPy, where $p(c)$ is the mean of p(c | x_i) over the images.
+A classifier may be sure: a probability of 0 contributes 0 to the divergence, not NaN.""",
     start='''import numpy as np
 
 
@@ -528,7 +527,7 @@ def inception_score(probabilities):
 """,
     hints=(
         "Start with $p(c)$: the mean over the images, one number for each class.",
-        "The divergence of one image is $\\sum_c p(c \\mid x_i) \\ln (p(c \\mid x_i) / p(c))$, summed over classes.",
+        "The divergence of one image is Σ_c p(c | x_i) ln (p(c | x_i) / p(c)), summed over classes.",
         "Replace zeros inside the logarithm by 1, `np.where(p > 0, p, 1)`: the factor $p$ in front makes the term 0.",
         "Then a mean over the images, and the exponential of that mean, last.",
     ),
@@ -614,9 +613,9 @@ wgan = Write(
     title="The losses of a WGAN",
     lesson="chapter11.wgan",
     minutes=5,
-    text=r"""Write both losses of a Wasserstein GAN, the critic's $L_f$ and the generator's $L_G$, from the critic's
-values of real samples and of drawn ones. Both are *descended*. The estimate of the distance is $-L_f$; it
-may come out below 0.""",
+    text=r"""Write both losses of a Wasserstein GAN, the critic's L_f and the generator's L_G, from the critic's values
+of real samples and of drawn ones. Both are *descended*. The estimate of the distance is −L_f; it may come
+out below 0.""",
     start='''import tensorflow as tf
 
 
@@ -678,14 +677,14 @@ slopes = Predict(
     lesson="chapter11.critic_estimate",
     minutes=15,
     text=r"""A critic takes one number, has two hidden layers of $n$ ReLU units and one output; its weights lie in $[-c,
-c]$. What is its largest slope for $n = 3$ and $c = \frac12$? Which $c$ allows slope 1 with $n = 16$? By which
-factor does the bound on the estimate change if $c$ is halved? In the lesson $n = 32$, $c = 0.1$, and the data
-have deviation $\frac12$: above which line, estimate = factor · true distance *in deviations*, can no point of
-the middle panel lie, and above which for $c = 0.05$?""",
+c]$. What is its largest slope for $n = 3$ and c = ½? Which $c$ allows slope 1 with $n = 16$? By which factor
+does the bound on the estimate change if $c$ is halved? In the lesson $n = 32$, $c = 0.1$, and the data have
+deviation ½: above which line, estimate = factor · true distance *in deviations*, can no point of the middle
+panel lie, and above which for $c = 0.05$?""",
     hints=(
         "The slope is largest if all weights are $c$ and all units are active: the network is a product of matrices.",
         "A way through the network picks one unit of each hidden layer. How many ways, each with how many weights?",
-        "There are $n \\cdot n$ ways, and each passes three weights: the slope is $n^2 c^3$.",
+        "There are n · n ways, and each passes three weights: the slope is n² c³.",
         "The estimate is at most slope · distance, and a distance of $d$ deviations is $d/2$ long.",
     ),
     values=(
@@ -861,25 +860,17 @@ def _check_penalty(trial):
         points = tf.constant(trial.rng.normal(size=shape), tf.float32)
         kernel = tf.constant(trial.rng.normal(size=(math.prod(shape[1:]), 6)), tf.float32)
         trial.equal(f"a small network on points {shape}", points, kernel, call=_curved_critic)
-        slope = []
-        for function in (trial.answer, trial.reference):  # the penalty is there to move the critic's weights
-            with tf.GradientTape() as tape:
-                tape.watch(kernel)
-                penalty = _curved_critic(function, points, kernel)
-            slope.append(tape.gradient(penalty, kernel, unconnected_gradients="zero"))
-        trial.check(
-            f"slope by the network's weights, points {shape}", got=slope[0], want=slope[1], rtol=1e-4, atol=1e-5
-        )
+        label = f"slopes by the network's weights, points {shape}"  # the penalty is there to move them
+        trial.gradient(label, points, kernel, call=_curved_critic, of=(1,))
 
 
 penalty = Write(
     title="The gradient penalty",
     lesson="chapter11.gradient_penalty",
     minutes=15,
-    text=r"""Write the gradient penalty $\mathbb{E} \bigl( \lVert \nabla_{\hat x} f(\hat x) \rVert - 1 \bigr)^2$ of a
-critic $f$ at given points $\hat x$, without the factor $\lambda$. The norm is taken of one sample's gradient
-as a whole, over all axes but the first; the mean is taken over the batch. The result must itself have a
-gradient by the critic's weights.""",
+    text=r"""Write the gradient penalty E (‖∇ f(x̂)‖ − 1)² of a critic $f$ at given points x̂, without the factor λ. The
+norm is taken of one sample's gradient as a whole, over all axes but the first; the mean is taken over the
+batch. The result must itself have a gradient by the critic's weights.""",
     start='''import tensorflow as tf
 
 
@@ -1094,16 +1085,15 @@ bowl = Predict(
     title="What a bowl pays",
     lesson="chapter11.gradient_penalty",
     minutes=15,
-    text=r"""A critic in the plane is $f(x) = \frac12 \lVert x \rVert^2$. All real samples lie at $(0, 0)$, all drawn
-ones at $(3, 4)$. What gradient penalty does it pay in expectation over $u$, without the factor $\lambda$?
-For drawn samples at the distance $d$ in place of 5, write the penalty as a function of $d$: for which $d$
-is it least, how large is it there (and why is it not zero), and for which $d$ other than 0 does the
-critic pay as much as one of slope 0?""",
+    text=r"""A critic in the plane is f(x) = ½ ‖x‖². All real samples lie at $(0, 0)$, all drawn ones at $(3, 4)$. What
+gradient penalty does it pay in expectation over $u$, without the factor λ? For drawn samples at the distance
+$d$ in place of 5, write the penalty as a function of $d$: for which $d$ is it least, how large is it there
+(and why is it not zero), and for which $d$ other than 0 does the critic pay as much as one of slope 0?""",
     hints=(
-        "The gradient of $\\frac12 \\lVert x \\rVert^2$ is $x$, so the slope at a point is its distance from $(0, 0)$.",
-        "At the share $u$ of the way the slope is $u d$, and $u$ is uniform: it pays $\\int_0^1 (u d - 1)^2\\, du$.",
-        "The integral is $d^2/3 - d + 1$.",
-        "It is least where $2d/3 = 1$, and it is 1 again where $d^2/3 = d$.",
+        "The gradient of ½ ‖x‖² is $x$, so the slope at a point is its distance from $(0, 0)$.",
+        "At the share $u$ of the way the slope is $u d$, and $u$ is uniform: it pays ∫₀¹ (u d − 1)² du.",
+        "The integral is d²/3 − d + 1.",
+        "It is least where $2d/3 = 1$, and it is 1 again where d²/3 = d.",
     ),
     values=(
         Value(
