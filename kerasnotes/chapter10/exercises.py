@@ -1006,7 +1006,9 @@ def _check_vae_loss(trial):
     import tensorflow as tf
 
     x, codes = tf.constant([[1.0, 0.0, 1.0, 0.0]] * 2), tf.ones((2, 2))
-    trial.equal("two images of 4 undecided pixels, codes that cost 1 nat", x, tf.zeros((2, 4)), codes, tf.zeros((2, 2)))
+    parts = x, tf.zeros((2, 4)), codes, tf.zeros((2, 2))
+    trial.equal("one image of 4 undecided pixels, a code that costs 1 nat", *(part[:1] for part in parts))
+    trial.equal("two such images", *parts)
     for batch, pixels, latent in ((3, 5, 2), (4, 784, 20)):
         x = tf.constant(trial.rng.random((batch, pixels)), tf.float32)
         logits = tf.constant(trial.rng.normal(size=(batch, pixels)), tf.float32)

@@ -1184,6 +1184,9 @@ def _samples_near(samples, centers, deviation):
 def _check_modes(trial):
     from kerasnotes.chapter11.ring import modes_found, ring_of_gaussians
 
+    centers = np.array([[0.0, 0.0], [10.0, 0.0]])
+    samples = np.array([[0.0, 1.0], [0.5, 0.0], [12.5, 2.5]])
+    trial.equal("three samples, two modes of deviation 1", samples, centers, 1.0)
     centers = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     samples = np.array([[0.0, 1.0], [0.5, 0.0], [1.0, 1.0], [2.0, 10.0], [0.0, 12.0], [12.5, 2.5]])
     trial.equal("six samples, three modes of deviation 1", samples, centers, 1.0)
