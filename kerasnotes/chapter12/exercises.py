@@ -658,27 +658,34 @@ _CLOCK_ENDS = "r if done else r + discount * q[s2].max()"
 _CLOCK_GOES_ON = "r if terminated else r + discount * q[s2].max()"
 
 
-def _clock(learner, worlds, max_steps, discount, seed):
-    """What is learnt in a lane: action 1 walks on for the reward 1, and the last step leads back to its beginning.
+def _clock(learner, states, ends, actions, episodes, max_steps, learning_rate, discount, seed):
+    """What is learnt on a ring of states, on which the last action walks on for the reward 1 and others stay.
 
-    The lane has so many states; a negative number has its last step terminate there.
+    Where the ring ends, the step that leads back to its first state terminates.
     """
-    states = abs(worlds)
 
     def step(state, action):
-        following = (state + action) % states
-        return following, float(action), worlds < 0 and state == states - 1 and action == 1
+        walks = int(action == actions - 1)
+        following = (state + walks) % states
+        return following, float(walks), ends and walks == 1 and following == 0
 
-    return learner(step, 0, states, 2, 60, max_steps, 0.5, discount, 0.3, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    return learner(step, 0, states, actions, episodes, max_steps, learning_rate, discount, 0.3, rng)
 
 
 def _check_clock(trial):
-    trial.equal("one state, reward 1 for walking, cut off after 2 steps, γ = ½", 1, 2, 0.5, 0, call=_clock)
+    label = "one state, reward 1 for ever, one episode cut off after 2 steps, α = 1, γ = ½: first 1, then 1 + ½ · 1"
+    first = {"episodes": 1, "max_steps": 2, "learning_rate": 1.0, "discount": 0.5, "seed": 0}
+    trial.equal(label, states=1, ends=False, actions=1, **first, call=_clock)
+    label = "the same, but each step terminates: its target is 1"
+    trial.equal(label, states=1, ends=True, actions=1, **first, call=_clock)
     for seed, (states, steps) in enumerate(((1, 10), (3, 4), (4, 25)), 1):
-        trial.equal(f"a ring of {states} states, cut off after {steps} steps", states, steps, 0.9, seed, call=_clock)
-        trial.equal(f"a lane of {states} states that ends, {steps} steps", -states, steps, 0.9, seed, call=_clock)
-    got = _clock(trial.answer, 1, 10, 0.9, 0)[0, 1]
-    trial.check("reward 1 for ever is worth 10 at γ = 0.9", got=got, want=10.0, rtol=1e-2)
+        rest = {"states": states, "actions": 2, "episodes": 60, "max_steps": steps, "learning_rate": 0.5}
+        for ends, word in ((False, "without an end"), (True, "with an end")):
+            label = f"a ring of {states} states {word}, cut off after {steps} steps"
+            trial.equal(label, ends=ends, **rest, discount=0.9, seed=seed, call=_clock)
+    got = _clock(trial.answer, 1, False, 1, 60, 10, 0.5, 0.9, 0)
+    trial.check("reward 1 for ever is worth 10 at γ = 0.9", got=got, want=[[10.0]], rtol=1e-2)
 
 
 clock = Mend(

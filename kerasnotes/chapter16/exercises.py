@@ -33,7 +33,7 @@ TensorFlow have? Write 1 for yes and 0 for no. Then look at the arguments `units
 what only that would swallow counts as 0.""",
     hints=(
         "Guess first; then ask: `hasattr(tf.losses, 'MSE')`, and so on for each name.",
-        "The loss has its short name in `tf.keras.losses`, which is `tf.losses`; its long name is in `keras.losses` today.",
+        "The loss has its short name in `tf.keras.losses`, which is `tf.losses`; its long name in `keras.losses`.",
         "`inspect.signature(keras.layers.Dense)` lists the parameters. `Dense(4, name='x')` works all the same: the "
         "catch-all hands `name` on to the class below.",
     ),
