@@ -45,6 +45,7 @@ look at its results      python -m kerasnotes show {lesson.full_name} --results
 read a lesson            python -m kerasnotes show {lesson.full_name}
 copy a lesson            python -m kerasnotes snippet {lesson.full_name} -o mine.py
 copy one function        python -m kerasnotes snippet {lesson.full_name}.NAME -o mine.py
+solve an exercise        python -m kerasnotes exercise
 check this installation  python -m kerasnotes doctor""",
         markup=False,
         soft_wrap=True,
