@@ -59,7 +59,7 @@ def energy(states, w, b=None):
     """
     states = shape("states", signs("states", states), None, len(w))
     w, b = _network(w, b)
-    return -0.5 * np.einsum("si,ij,sj->s", states, w, states) - states @ b
+    return -0.5 * np.sum((states @ w) * states, axis=1) - states @ b
 
 
 def asynchronous_sweep(state, w, b=None, rng=None):
@@ -71,15 +71,23 @@ def asynchronous_sweep(state, w, b=None, rng=None):
         rng: `numpy.random.Generator` that draws the order; None goes from the first unit to the last.
 
     Returns:
-        The new state (units,). A unit whose sum is exactly 0 keeps its state.
+        The new state (units,). A unit whose sum is 0 keeps its state.
     """
     state = shape("state", signs("state", state), len(w)).copy()
     w, b = _network(w, b)
-    for unit in range(len(w)) if rng is None else rng.permutation(len(w)):
-        total = w[unit] @ state + b[unit]
-        if total != 0:
-            state[unit] = np.sign(total)
+    _sweep(state, w @ state + b, w, rng)
     return state
+
+
+def _sweep(state, totals, w, rng):
+    """Change state and sums in place. Returns how many units have changed."""
+    changed = 0
+    for unit in range(len(w)) if rng is None else rng.permutation(len(w)):
+        if totals[unit] * state[unit] < 0:
+            state[unit] = -state[unit]
+            totals += 2 * state[unit] * w[:, unit]  # what this unit sends to the others
+            changed += 1
+    return changed
 
 
 def synchronous_step(states, w, b=None):
@@ -110,11 +118,13 @@ def recall(state, w, b=None, max_sweeps=100, seed=0):
     Returns:
         `(state, energies)`: where it ended, and the energy after every sweep; the last one changed nothing.
     """
-    rng, energies = np.random.default_rng(seed), []
+    state, rng, energies = shape("state", signs("state", state), len(w)).copy(), np.random.default_rng(seed), []
+    w, b = _network(w, b)
+    totals = w @ state + b
     for _ in range(whole("max_sweeps", max_sweeps)):
-        before, state = state, asynchronous_sweep(state, w, b, rng)
-        energies.append(float(energy(state[None], w, b)[0]))
-        if np.array_equal(state, before):
+        changed = _sweep(state, totals, w, rng)
+        energies.append(float(-0.5 * state @ (totals + b)))  # totals are W s + b
+        if not changed:
             break
     return state, energies
 
