@@ -244,7 +244,7 @@ def _parity(report, starts, steps, drawn_steps, seed):
     report.table("divergence from even parity, nats", columns, rows)
     report.note(
         f"Averages that are drawn leave {rows[-1][3] / rows[-2][3]:.1f} times the divergence of exact ones after as "
-        "many steps; twice was hoped for. Chains that go on from step to step did worse: they get stuck as weights grow."
+        "many steps; twice was hoped for. Chains that go on from step to step did worse: growing weights trap them."
     )
     return found
 
