@@ -136,7 +136,7 @@ def _log_sum(logs):
     return highest + np.log(np.exp(logs - highest[:, None]).sum(axis=1))
 
 
-PARITY = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]])  # three bits with an even number of ones
+PARITY = ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0))  # three bits with an even number of ones
 
 
 def example():

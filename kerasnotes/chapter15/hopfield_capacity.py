@@ -42,8 +42,7 @@ def first_step_error(n, patterns, seed, trials):
     for trial in range(whole("trials", trials, 2)):
         stored = _random_patterns(n, patterns, (seed, trial))
         shares.append(np.mean(synchronous_step(stored, hebbian_weights(stored)) != stored))
-    mean, error = plots.mean_and_error(shares)
-    return float(mean), float(error)
+    return float(np.mean(shares)), float(np.std(shares, ddof=1) / math.sqrt(trials))
 
 
 def exact_first_step_error(n, patterns):
