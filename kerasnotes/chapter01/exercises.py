@@ -547,7 +547,7 @@ def standardize(train, test):
 """,
     hints=(
         "Which numbers may the scale depend on? Only those of the training rows, for both parts.",
-        "Each feature is a column: mean and deviation are taken down the rows, `axis=0`, and have the shape (features,).",
+        "Each feature is a column: mean and deviation go down the rows, `axis=0`, and have the shape (features,).",
         "A constant feature has the deviation 0. Replace it by 1 before you divide, with `np.where`.",
         "`(train - mean) / deviation` and `(test - mean) / deviation`, with `mean = train.mean(axis=0)`.",
     ),
