@@ -790,7 +790,7 @@ height of the curve in their middle.)""",
     hints=(
         "The steepest slope of sin(6πx) is that at 0.",
         "L = 6π and ℓ = 1. Solve 6π / (2 (m + 1)) ≤ 0.05 for m and round up.",
-        "Half the error takes twice as many pieces, m + 1. A piece more than units: so not exactly twice as many units.",
+        "Half the error takes twice as many pieces, m + 1: so not exactly twice as many units.",
         "In a piece where the curve is steepest, it leaves the height of the middle by L times half the piece's width. "
         "Is there a piece whose edge lies where the slope is nearly L?",
     ),
