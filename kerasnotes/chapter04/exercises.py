@@ -652,10 +652,9 @@ ratio; and how often are all norms halved when 20 layers become 40?""",
         "power of 39.",
         "With sigmoids the values h stay near ½ everywhere: only the errors count. log₁₀ 0.25 = −0.602; "
         "log₁₀(√2/4) = −0.452.",
-        "ReLU with Glorot's start: a layer multiplies the errors by √½ on the way back, and the values by √½ on the way "
+        "ReLU with Glorot's start: a layer multiplies the errors by √½ on the way back and the values by √½ on the way "
         "forward. A gradient is a product of the two: which powers of √½ has the first layer's, which the last one's?",
-        "Every layer's gradient has √½ to the power of nearly the whole depth: level, and lower by (√½)²⁰ for 20 layers "
-        "more.",
+        "Every gradient has √½ to the power of nearly the whole depth: level, and lower by (√½)²⁰ for 20 layers more.",
     ),
     values=(
         Value(
