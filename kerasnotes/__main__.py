@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from kerasnotes import __version__
-from kerasnotes.course import catalog
+from kerasnotes.course import catalog, language
 from kerasnotes.course.terminal import Console, answered, print_code
 
 FORMATTER = argparse.RawDescriptionHelpFormatter
@@ -18,10 +18,11 @@ def main(argv=None):
 
 
 def _main(argv):
+    argv = language.take(argv)
     if argv and argv[0].removeprefix("chapter").isdecimal():
         from kerasnotes.course import run
 
-        return run.main(catalog.find_chapter(argv[0]).name, argv[1:])
+        return run.main(catalog.find_chapter(argv[0]).name, [*argv[1:], *language.given()])
     options = _parser(argv).parse_args(argv)
     return options.command(options, Console())
 
@@ -35,6 +36,7 @@ def _parser(argv):
         formatter_class=FORMATTER,
     )
     parser.add_argument("--version", action="version", version=f"kerasnotes {__version__}")
+    language.add_argument(parser)
     parser.set_defaults(command=_contents)
     commands = parser.add_subparsers(metavar="COMMAND")
     add = commands.add_parser("contents", help="list chapters and lessons (the default)")
@@ -47,7 +49,7 @@ def _parser(argv):
         "  python -m kerasnotes show clipping --results",
         formatter_class=FORMATTER,
     )
-    add.add_argument("lesson", metavar="LESSON", help="such as chapter08.clipping")
+    add.add_argument("lesson", metavar="LESSON", help="such as chapter08.clipping or 梯度裁剪")
     add.add_argument("--results", action="store_true", help="checks, tables and notes of the recorded run")
     add.set_defaults(command=_show)
     add = commands.add_parser(
