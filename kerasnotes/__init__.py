@@ -27,3 +27,38 @@ def run(lesson, *, scale="default", seed=0, **settings):
     from kerasnotes.course.run import run_module
 
     return run_module(lesson, scale=scale, seed=seed, settings=settings)
+
+
+def exercise(number):
+    """An exercise, which displays itself in a notebook: the question, the code to fill in, hints folded.
+
+    Args:
+        number: Such as `"08.2"`; `python -m kerasnotes exercise` lists them.
+
+    Raises:
+        ValueError: If there is no such exercise.
+    """
+    from kerasnotes.course.check import handed_out
+
+    return handed_out(number)
+
+
+def check(number, answer=None, **values):
+    """Check an answer to an exercise; what is found displays itself in a notebook.
+
+    ```
+    check("08.2", clip_by_global_norm)
+    check("08.3", factor_one_step=0.8)
+    ```
+
+    Args:
+        number: Of the exercise.
+        answer: Your function or class.
+        **values: Or, where numbers are to be predicted, your numbers.
+
+    Raises:
+        ValueError: If there is no such exercise, or it asks for something else.
+    """
+    from kerasnotes.course.check import check_answer
+
+    return check_answer(number, answer, values)

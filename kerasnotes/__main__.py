@@ -1,4 +1,4 @@
-"""python -m kerasnotes: contents, show, snippet, doctor, record, site, sweep, and any chapter by its name."""
+"""python -m kerasnotes: contents, show, snippet, exercises, doctor, record, site, sweep, and any chapter by name."""
 
 import argparse
 import sys
@@ -65,6 +65,7 @@ def _parser(argv):
     add.add_argument("-o", "--out", type=Path, metavar="FILE", help="write to this file, in UTF-8, not to the screen")
     add.add_argument("--force", action="store_true", help="replace the file if it is there")
     add.set_defaults(command=_snippet)
+    _add_exercises(commands)
     add = commands.add_parser("doctor", help="check versions, devices, memory and data files")
     add.set_defaults(command=_doctor)
     named = argv[0] if argv else ""
@@ -77,6 +78,67 @@ def _parser(argv):
         if name == named:  # the others' modules need not be imported
             {"record": _add_record, "site": _add_site, "sweep": _add_sweep}[name](add)
     return parser
+
+
+def _add_exercises(commands):
+    add = commands.add_parser(
+        "exercise",
+        help="list the exercises, or write one's file to fill in",
+        description="Without a number: list the exercises and how far you have come. With one: write its file, which\n"
+        "holds the question and the code to fill in; a file that is there is never overwritten.",
+        epilog="examples:\n  python -m kerasnotes exercise\n  python -m kerasnotes exercise 08\n"
+        "  python -m kerasnotes exercise 08.2\n  python -m kerasnotes exercise 08.2 --out homework",
+        formatter_class=FORMATTER,
+    )
+    add.add_argument("number", nargs="?", metavar="NUMBER", help="such as 08.2; a chapter's number lists its exercises")
+    _add_folder(add)
+    add.set_defaults(command=_exercise)
+    add = commands.add_parser(
+        "check",
+        help="check answers to exercises: one file, several, or a folder",
+        description="Run each file in a process of its own and compare with our solution: shapes, values, gradients.\n"
+        "One file gives every check and where it first differs, several give a table. It needs no network; the\n"
+        "program runs in a temporary folder, which is no prison for hostile programs.",
+        epilog="examples:\n  python -m kerasnotes check exercise_08_2.py\n  python -m kerasnotes check homework\n"
+        "  python -m kerasnotes check homework --json\n\n"
+        "exit code: 0 every check holds, 1 one does not, 2 wrong usage",
+        formatter_class=FORMATTER,
+    )
+    add.add_argument(
+        "files", nargs="*", metavar="FILE | DIR", help="exercise_08_2.py …, or a folder (default: this one)"
+    )
+    add.add_argument("--exercise", metavar="NUMBER", help="the exercise of one file that has another name")
+    add.add_argument("--json", action="store_true", help="print the reports as JSON: a list with one entry a file")
+    add.add_argument(
+        "--seconds", type=float, default=30.0, metavar="N", help="time for each file after TensorFlow's start (30)"
+    )
+    add.set_defaults(command=_check)
+    add = commands.add_parser(
+        "hint",
+        help="give one hint more for an exercise",
+        description="Each call gives one hint more, up to the formula; those that you have seen stay.",
+        formatter_class=FORMATTER,
+    )
+    add.add_argument("number", metavar="NUMBER", help="such as 08.2")
+    add.add_argument("--all", action="store_true", help="all hints at once")
+    _add_folder(add)
+    add.set_defaults(command=_hint)
+    add = commands.add_parser(
+        "solution",
+        help="show our solution of an exercise",
+        description="Print our solution and the lesson that it comes from. Before two tries or hints it asks back.",
+        formatter_class=FORMATTER,
+    )
+    add.add_argument("number", metavar="NUMBER", help="such as 08.2")
+    add.add_argument("--yes", action="store_true", help="do not ask back")
+    _add_folder(add)
+    add.set_defaults(command=_solution)
+
+
+def _add_folder(parser):
+    parser.add_argument(
+        "--out", type=Path, default=Path(), metavar="DIR", help="the folder of your exercise files (default: this one)"
+    )
 
 
 def _add_record(parser):
@@ -135,6 +197,30 @@ def _snippet(options, console):
     options.out.write_bytes(text.encode("utf-8"))
     print(f"{options.out}: {text.count(chr(10))} lines; python {options.out} runs it")
     return 0
+
+
+def _exercise(options, console):
+    from kerasnotes.course import exercises
+
+    return exercises.hand_out(options, console)
+
+
+def _check(options, console):
+    from kerasnotes.course import check
+
+    return check.main(options, console)
+
+
+def _hint(options, console):
+    from kerasnotes.course import exercises
+
+    return exercises.give_hint(options, console)
+
+
+def _solution(options, console):
+    from kerasnotes.course import exercises
+
+    return exercises.show_solution(options, console)
 
 
 def _doctor(options, console):

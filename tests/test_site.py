@@ -12,9 +12,10 @@ import threading
 
 import pytest
 
-from kerasnotes.course import catalog, store
+from kerasnotes.course import catalog, exercises, store
 from kerasnotes.course import site as builder
 from kerasnotes.course.run import effective_settings, run_lesson
+from kerasnotes.course.tasks import Write
 
 if lacking := [name for name in builder.NEEDED if importlib.util.find_spec(name) is None]:
     pytest.skip(f'the site needs {", ".join(lacking)}: pip install -e ".[docs]"', allow_module_level=True)
@@ -43,7 +44,17 @@ $$g \\leftarrow g \\cdot \\frac{c}{\\max(c, \\lVert g\\rVert)}$$
 ```{result-table} chapter08.clipping
 :title: mean squared error after
 ```
+
+## Exercises · 练习
+
+```{tasks} chapter08
+```
 """
+TASK = Write(
+    title="Clip at *one*", lesson="chapter08.clipping", minutes=7, hints=("Measure.", "Divide by $n$.", "Both."),
+    text="Shorten to $c$.", start="def shorten(x, c):\n    ...\n", name="shorten", check=print, wrong=(),
+    solution="chapter08.clipping.clip_by_norm",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +84,9 @@ def results(tmp_path_factory):
 def site(tmp_path_factory, chapter, results):
     folder = tmp_path_factory.mktemp("site")
     (folder / "chapter08.md").write_text(PAGE, encoding="utf-8")
-    builder.build(folder, results, folder / "site", chapters=[chapter], draft=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exercises, "of_chapter", lambda chapter: (exercises.Exercise("08.1", chapter, TASK),))
+        builder.build(folder, results, folder / "site", chapters=[chapter], draft=True)
     return folder / "site"
 
 
@@ -121,6 +134,28 @@ def test_a_lesson_page_holds_the_whole_report_and_both_downloads(site, results):
     assert "--sequence-length" in page
 
 
+def test_an_exercise_has_its_text_its_command_and_folded_help(site):
+    page = (
+        text_of(site, "chapters/chapter08.html").partition('<section id="exercise-08-1">')[2].partition("</section>")[0]
+    )
+    assert "08.1 Clip at *one*" in page  # a title is text, not Markdown
+    assert '7 minutes · explained by <a class="reference internal" href="../lessons/chapter08.clipping.html">' in page
+    assert "python -m kerasnotes exercise 08.1" in page
+    shown, *folded = page.split("<details")
+    assert "shorten</span>" in shown
+    assert [part.partition("<summary>")[2].partition("<")[0] for part in folded] == [
+        "Hint 1",
+        "Hint 2",
+        "Hint 3",
+        "Solution",
+    ]
+    assert "math" in folded[1]
+    assert "clip_by_global_norm</span>" in folded[3]
+    assert "../lessons/chapter08.clipping.html#chapter08-clipping-clip-by-norm" in folded[3]
+    (found,) = site.glob("_downloads/*/chapter08.exercises.ipynb")
+    assert found.parent.name in text_of(site, "chapters/chapter08.html")
+
+
 def test_indexes_name_everything(site):
     names = text_of(site, "names.html")
     assert all(name in names for name in catalog.find_lesson("chapter08.clipping").public_names)
@@ -148,6 +183,7 @@ def test_nothing_points_to_another_host(site):
         ("{measured}`chapter08.clipping: zero gradients stay zero`", "not about one number"),
         ("{name}`chapter08.clipping.nothing`", "nothing called"),
         ("{lesson}`chapter08.nothing`", "no lesson"),
+        ("```{tasks} chapter77\n```", "no chapter"),
         ("[a page](nowhere.md)", "nowhere.md"),
         ("{doc}`nowhere`", "nowhere"),
     ],
@@ -310,7 +346,7 @@ def test_the_copy_button_copies_a_program_that_runs(open_page, address, tmp_path
 def test_formulas_are_set(open_page, address):
     page = open_page(address + "chapters/chapter08.html")
     page.wait_for_selector("mjx-container")
-    assert page.locator("mjx-container").count() == 2
+    assert page.locator("mjx-container").count() == 4
     assert page.locator("mjx-merror").count() == 0
 
 

@@ -57,7 +57,7 @@ def test_a_chapter_holds_strings_and_its_lessons(chapter):
     assert english
     assert re.search(r"[\u4e00-\u9fff]", chinese)
     assert chapter.about
-    files = {path.stem for path in chapter.path.glob("*.py")} - {"__init__", "__main__"}
+    files = {path.stem for path in chapter.path.glob("*.py")} - {"__init__", "__main__", "exercises"}
     assert files == {lesson.name for lesson in chapter.lessons}
     first = CHAPTERS[0].path / "__main__.py"
     assert (chapter.path / "__main__.py").read_text() == first.read_text()

@@ -48,6 +48,7 @@ def print_contents(console):
         ("read a lesson", f" show {lesson.full_name}"),
         ("copy a lesson", f" snippet {lesson.full_name} -o mine.py"),
         ("copy one function", f" snippet {lesson.full_name}.NAME -o mine.py"),
+        ("solve an exercise", " exercise"),
         ("check this installation", " doctor"),
     )
     console.print()

@@ -6,6 +6,8 @@ English that it translates: where that has changed, English is shown, and a test
 Pages to read have their Chinese in `chapters/locale`.
 """
 
+import contextlib
+import dataclasses
 import difflib
 import functools
 import hashlib
@@ -38,6 +40,17 @@ def take(argv):
             raise catalog.UsageError(f"{FLAG}: expected {' or '.join(LANGUAGES)}, got {value!r}")
         _asked = value
     return rest
+
+
+@contextlib.contextmanager
+def using(language):
+    """Everything in this language for a while; for what makes both."""
+    global _asked
+    before, _asked = _asked, language
+    try:
+        yield
+    finally:
+        _asked = before
 
 
 def given():
@@ -124,18 +137,22 @@ def chapter_titles(chapter, language=None):
     return [part for part in (number, english, chinese) if part]
 
 
-def task(number, english, language=None):
-    """The Chinese of an exercise, or None where there is none for today's English.
+def task(number, task, language=None):
+    """An exercise's task in the language: Chinese title, text, hints and texts of values, the rest as it is.
 
     Args:
         number: Chapter and place, such as `"08.1"`.
-        english: `{"title": …, "text": …, "hints": […]}`, what the chapter's `exercises.py` says.
-
-    Returns:
-        A dictionary with the same keys.
+        task: A `tasks.Write`, `Mend` or `Predict`.
     """
-    entry = _entry("tasks", number, digest(english["title"], english["text"], *english["hints"]), language)
-    return {key: entry[key] for key in ("title", "text", "hints")} if entry else None
+    values = getattr(task, "values", ())
+    entry = _entry("tasks", number, digest(task.title, task.text, *task.hints, *(v.text for v in values)), language)
+    if entry is None:
+        return task
+    said = {"title": entry["title"], "text": entry["text"], "hints": tuple(entry["hints"])}
+    if values:
+        texts = zip(values, entry["values"], strict=True)
+        said["values"] = tuple(dataclasses.replace(value, text=text) for value, text in texts)
+    return dataclasses.replace(task, **said)
 
 
 def digest(*texts):

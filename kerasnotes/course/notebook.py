@@ -1,4 +1,4 @@
-"""A lesson as a notebook: the file's own code, cut into cells, and a last cell that runs it and shows the report."""
+"""A lesson as a notebook, cut into cells, with a last one that runs it; and a chapter's exercises as a notebook."""
 
 import ast
 import itertools
@@ -39,9 +39,29 @@ def lesson_notebook(lesson):
         report
     """
     cells += [settings, version.new_code_cell(textwrap.dedent(run).strip())]
+    return _notebook(cells)
+
+
+def exercises_notebook(chapter):
+    """The exercises of a chapter (a `catalog.Chapter`) as a notebook: question, code to fill in, check, for each."""
+    from kerasnotes.course import exercises
+
+    version = nbformat.v4
+    _, english, chinese = chapter.titles
+    cells = [
+        version.new_markdown_cell(f"# Exercises of {chapter.name}: {english} · {chinese}\n\n{INSTALL}"),
+        version.new_code_cell("from kerasnotes import check, exercise"),
+    ]
+    for each in exercises.of_chapter(chapter):
+        cells.append(version.new_markdown_cell(f'{each.question}\n\n`exercise("{each.number}")` shows hints.'))
+        cells += [version.new_code_cell(text) for text in (each.start.rstrip(), each.call)]
+    return _notebook(cells)
+
+
+def _notebook(cells):
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"  # nbformat draws them at random, and one lesson should give one notebook
-    notebook = version.new_notebook(cells=cells)
+    notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
@@ -62,3 +82,8 @@ def as_text(lesson):
     if isinstance(lesson, str):
         lesson = catalog.find_lesson(lesson)
     return nbformat.writes(lesson_notebook(lesson)) + "\n"
+
+
+def exercises_as_text(chapter):
+    """The notebook of a chapter's exercises as the text of an `.ipynb` file."""
+    return nbformat.writes(exercises_notebook(chapter)) + "\n"

@@ -180,6 +180,11 @@ def tables_html(title, about, sections, images):
     return _template("tables.html").render(title=title, about=about, sections=sections, images=images)
 
 
+def judged_html(title, lines):
+    """What a check of an exercise found, as part of a page: pairs `(kind, line)` below a title."""
+    return _template("judged.html").render(title=title, lines=list(lines))
+
+
 def facts(report):
     """Scale, seed, settings, seconds and memory of a run, as short texts."""
     times = report.get("times") or {}

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from kerasnotes import __version__
-from kerasnotes.course import catalog, records, render, store
+from kerasnotes.course import catalog, exercises, records, render, store
 
 PAGES = catalog.PACKAGE.parent / "chapters"
 NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_copybutton", "nbformat")
@@ -166,6 +166,8 @@ def _write_sources(source, pages, chapters, reports, results):
         lessons = "\n".join(f"../lessons/{lesson.full_name}" for lesson in chapter.lessons)
         text += f"\n```{{toctree}}\n:hidden:\n\n{lessons}\n```\n"
         _write(source / "chapters" / f"{chapter.name}.md", text)
+        if exercises.of_chapter(chapter):
+            _write(source / "downloads" / f"{chapter.name}.exercises.ipynb", _exercises_text(chapter))
         for lesson in chapter.lessons:
             _write(source / "lessons" / f"{lesson.full_name}.md", _lesson_page(lesson, reports[lesson.full_name]))
             _write(source / "downloads" / f"{lesson.full_name}.py", lesson.source)
@@ -198,6 +200,12 @@ def _notebook_text(lesson):
     from kerasnotes.course import notebook
 
     return notebook.as_text(lesson)
+
+
+def _exercises_text(chapter):
+    from kerasnotes.course import notebook
+
+    return notebook.exercises_as_text(chapter)
 
 
 def _write(path, text):

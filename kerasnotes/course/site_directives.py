@@ -11,7 +11,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from kerasnotes.course import catalog, snippet
+from kerasnotes.course import catalog, exercises, snippet
 from kerasnotes.course.names import source_of, top_level
 from kerasnotes.course.pages import highlights
 from kerasnotes.course.render import SYMBOLS, check_text, counts_text, number
@@ -148,6 +148,45 @@ class Settings(_Named):
         if not rows:
             return [_paragraph("None.")]
         return [_table(["flag", "default", "expected", "meaning"], rows)]
+
+
+class Tasks(_Named):
+    """A chapter's exercises: text, the command to copy, the code to fill in; hints and solution folded."""
+
+    def make(self, name, _):
+        chapter = catalog.find_chapter(name)
+        found = exercises.of_chapter(chapter)
+        if not found:
+            raise Missing(f"{chapter.name} has no exercises")
+        whole = (
+            f"All of them as a notebook: {{download}}`{chapter.name}.exercises.ipynb "
+            f"</downloads/{chapter.name}.exercises.ipynb>`."
+        )
+        return [*self.parse_text_to_nodes(whole), *map(self._exercise, found)]
+
+    def _exercise(self, exercise):
+        section = nodes.section(ids=[f"exercise-{exercise.number.replace('.', '-')}"])
+        section += nodes.title(text=f"{exercise.number} {exercise.task.title}")
+        facts = f"{exercise.kind} · {exercise.task.minutes} minutes · explained by "
+        section += _paragraph(facts, _link_to_lesson(catalog.find_lesson(exercise.task.lesson), self.env.docname))
+        section += self.parse_text_to_nodes(exercise.task.text)
+        section += _code(f"python -m kerasnotes exercise {exercise.number}", "text")
+        section += _code(exercise.start.rstrip())
+        for i, hint in enumerate(exercise.task.hints):
+            section += self._folded(f"Hint {i + 1}", self.parse_text_to_nodes(hint))
+        code, dotted = exercise.solution
+        origin = [] if dotted is None else [_paragraph("From ", self._name(dotted), ".")]
+        section += self._folded("Solution", [_code(code.rstrip()), *origin])
+        return section
+
+    def _name(self, dotted):
+        lesson, short = _public(dotted)
+        return _link(self.env.docname, "ref", label(lesson, short), dotted)
+
+    @staticmethod
+    def _folded(title, inside):
+        opened = f'<details class="kn-task"><summary>{title}</summary>'
+        return [nodes.raw("", opened, format="html"), *inside, nodes.raw("", "</details>", format="html")]
 
 
 class _Index(SphinxDirective):
@@ -333,9 +372,9 @@ def _paragraph(*parts):
     return paragraph
 
 
-def _code(text):
+def _code(text, language="python"):
     block = nodes.literal_block(text, text)
-    block["language"] = "python"
+    block["language"] = language
     return block
 
 
@@ -414,6 +453,7 @@ def setup(app):
         ("result-checks", ResultChecks),
         ("results", Results),
         ("settings", Settings),
+        ("tasks", Tasks),
         ("all-names", AllNames),
         ("all-corrections", AllCorrections),
         ("all-apis", AllApis),
