@@ -105,7 +105,7 @@ class Lesson:
     @functools.cached_property
     def tree(self):
         """The file's syntax tree."""
-        return ast.parse(self.source, filename=str(self.path))
+        return _parsed(self.source, str(self.path))
 
     @functools.cached_property
     def point(self):
@@ -253,6 +253,12 @@ def suggest(name, names):
 
 def _see_contents():
     return " python -m kerasnotes lists them."
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(source, filename):
+    """The syntax tree of a file; everybody gets the same one and changes nothing in it."""
+    return ast.parse(source, filename=filename)
 
 
 def _first_line(tree):
