@@ -14,15 +14,14 @@ FORMATTER = argparse.RawDescriptionHelpFormatter
 def main(argv=None):
     """The command line of the whole course. Returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    return answered(lambda: _main(argv))
+    return answered(lambda: language.speaking(argv, _main))
 
 
 def _main(argv):
-    argv = language.take(argv)
     if argv and argv[0].removeprefix("chapter").isdecimal():
         from kerasnotes.course import run
 
-        return run.main(catalog.find_chapter(argv[0]).name, [*argv[1:], *language.given()])
+        return run.main(catalog.find_chapter(argv[0]).name, argv[1:])
     options = _parser(argv).parse_args(argv)
     return options.command(options, Console())
 

@@ -184,14 +184,16 @@ class Term:
 
 def glossary(folder=site.PAGES):
     """The terms of `chapters/glossary.md`, in their order."""
-    rows = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) ?\| \{lesson\}`(.*?)` \|$", (folder / "glossary.md").read_text("utf-8"), re.M)
+    rows = re.findall(
+        r"^\| (.*?) \| (.*?) \| (.*?) ?\| \{lesson\}`(.*?)` \|$", (folder / "glossary.md").read_text("utf-8"), re.M
+    )
     return [Term(e, c.partition("（")[0], tuple(filter(None, o.split("、"))), name) for e, c, o, name in rows]
 
 
 def wrong_words(chinese, terms, english=""):
     """What a Chinese text says otherwise than the glossary, as lines of text.
 
-    It may use no other word for a term; and where the English has a term of two words or more, its Chinese stands there.
+    It may use no other word for a term; and where the English has a term of two words or more, its Chinese is there.
     """
     plain, english = MARKUP.sub(" ", chinese), MARKUP.sub(" ", english)
     rest = plain

@@ -1,9 +1,9 @@
 """The course in Chinese beside English: which language is wanted, and what stands in `zh.json`.
 
 `zh.json` is the one home of the Chinese titles, points and other names of lessons, of what the chapters are about, of
-the exercises' tasks and of the words of site and terminal. It is read when it is first needed. Every entry holds the
-English that it translates: where that has changed, English is shown, and a test says which entry to translate anew.
-Pages to read have their Chinese in `chapters/locale`.
+the exercises' tasks, of corrections, and of the words of site, README and terminal. It is read when it is first needed.
+Every entry holds the English that it translates: where that has changed, English is shown, and a test says which entry
+to translate anew. Pages to read have their Chinese in `chapters/locale`.
 """
 
 import contextlib
@@ -26,20 +26,19 @@ VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # the first that is s
 _asked = None  # what --language says
 
 
-def take(argv):
-    """The arguments without `--language LANGUAGE`, which holds from now on. Raises UsageError as argparse would."""
-    global _asked
-    _asked, rest, words = None, [], iter(argv)
+def speaking(argv, command):
+    """Call `command(arguments without --language)` in the language that they name. Raises UsageError for others."""
+    asked, rest, words = _asked, [], iter(argv)
     for word in words:
         flag, equals, value = word.partition("=")
         if flag != FLAG:
             rest.append(word)
             continue
-        value = value if equals else next(words, None)
-        if value not in LANGUAGES:
-            raise catalog.UsageError(f"{FLAG}: expected {' or '.join(LANGUAGES)}, got {value!r}")
-        _asked = value
-    return rest
+        asked = value if equals else next(words, None)
+        if asked not in LANGUAGES:
+            raise catalog.UsageError(f"{FLAG}: expected {' or '.join(LANGUAGES)}, got {asked!r}")
+    with using(asked):
+        return command(rest)
 
 
 @contextlib.contextmanager
@@ -53,13 +52,8 @@ def using(language):
         _asked = before
 
 
-def given():
-    """`--language` as arguments for another command, or an empty list."""
-    return [FLAG, _asked] if _asked else []
-
-
 def add_argument(parser):
-    """Show `--language` in a command's help; `take` reads it before any parser."""
+    """Show `--language` in a command's help; `speaking` reads it before any parser."""
     parser.add_argument(FLAG, choices=LANGUAGES, help="language of headings and points; by default as LANG says")
 
 
@@ -83,7 +77,7 @@ def _shows_chinese():
 
 @functools.cache
 def course():
-    """What `zh.json` holds: `{"lessons": …, "chapters": …, "tasks": …, "words": …}`."""
+    """What `zh.json` holds: `{"lessons": …, "chapters": …, "tasks": …, "corrections": …, "words": …}`."""
     return json.loads(Path(__file__).with_name("zh.json").read_text(encoding="utf-8"))
 
 
@@ -137,6 +131,18 @@ def chapter_titles(chapter, language=None):
     return [part for part in (number, english, chinese) if part]
 
 
+def correction(lesson, record, language=None):
+    """A report's correction in the language: `{"topic": …, "course": …, "correct": …, "shown_by": …}`.
+
+    Args:
+        lesson: The lesson's full name.
+        record: The record of the report, in English.
+    """
+    said = {key: record[key] for key in ("topic", "course", "correct", "shown_by")}
+    entry = _entry("corrections", f"{lesson}: {record['topic']}", digest(*said.values()), language)
+    return {key: entry[key] for key in said} if entry else said
+
+
 def task(number, task, language=None):
     """An exercise's task in the language: Chinese title, text, hints and texts of values, the rest as it is.
 
@@ -144,15 +150,19 @@ def task(number, task, language=None):
         number: Chapter and place, such as `"08.1"`.
         task: A `tasks.Write`, `Mend` or `Predict`.
     """
-    values = getattr(task, "values", ())
-    entry = _entry("tasks", number, digest(task.title, task.text, *task.hints, *(v.text for v in values)), language)
+    entry = _entry("tasks", number, task_digest(task), language)
     if entry is None:
         return task
     said = {"title": entry["title"], "text": entry["text"], "hints": tuple(entry["hints"])}
-    if values:
-        texts = zip(values, entry["values"], strict=True)
+    if "values" in entry:
+        texts = zip(task.values, entry["values"], strict=True)
         said["values"] = tuple(dataclasses.replace(value, text=text) for value, text in texts)
     return dataclasses.replace(task, **said)
+
+
+def task_digest(task):
+    """Twelve hexadecimal digits that change when the task's English changes otherwise than in its spaces."""
+    return digest(task.title, task.text, *task.hints, *(value.text for value in getattr(task, "values", ())))
 
 
 def digest(*texts):

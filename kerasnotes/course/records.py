@@ -415,7 +415,8 @@ def write_index(root=None):
 
 
 ABOUT_TABLE = """\
-One run of each lesson at default scale with seed 0: {lessons} lessons, {checks} checks, all of which hold, {minutes} minutes.
+One run of each lesson at default scale with seed 0: {lessons} lessons, {checks} checks, \
+all of which hold, {minutes} minutes.
 *Seeds*: on how many seeds every check of the lesson held, in a sweep. *Margin*: how far the mean of the
 thinnest check that needs training lies from its bound, in standard deviations over the seeds. A star marks
 seeds that were run before the lesson's code last changed. `python -m kerasnotes record` writes this page."""

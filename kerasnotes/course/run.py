@@ -42,12 +42,12 @@ def main(package, argv=None):
         The exit code.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    return answered(lambda: _main(package, argv))
+    return answered(lambda: language.speaking(argv, lambda rest: _main(package, rest)))
 
 
 def _main(package, argv):
     chapter = catalog.find_chapter(package)
-    options, chosen, settings = _parse(chapter, language.take(argv))
+    options, chosen, settings = _parse(chapter, argv)
     # As JSON the report goes to standard output and everything else to standard error.
     console = Console(stderr=options.json, soft_wrap=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:

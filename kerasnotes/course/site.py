@@ -276,7 +276,9 @@ def _front_page(chapters, reports, others):
     lines = [
         "# kerasnotes",
         "",
-        word("Deep-learning notes that you can run, check and copy: the companion of a course on Keras and TensorFlow."),
+        word(
+            "Deep-learning notes that you can run, check and copy: the companion of a course on Keras and TensorFlow."
+        ),
         measured.format(lessons=len(reports), counts=counts_text(counts)),
         "",
         f"*{word('Results')}: {origin_text(list(reports.values()))}.*",
@@ -303,7 +305,9 @@ def _lesson_page(lesson, report):
         program=f"{{download}}`{lesson.name}.py <../downloads/{lesson.full_name}.py>`",
         notebook=f"{{download}}`{lesson.name}.ipynb <../downloads/{lesson.full_name}.ipynb>`",
     )
-    listings = "Each listing shows the function or class itself; what it needs is folded below it, and copying gives both."
+    listings = (
+        "Each listing shows the function or class itself; what it needs is folded below it, and copying gives both."
+    )
     lines = [
         f"# {language.title(lesson)}",
         "",

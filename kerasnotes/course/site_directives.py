@@ -130,7 +130,7 @@ class Results(_Named):
                 parts.append(_checks(group))
                 continue
             for record in group:
-                parts.append(_figure(name, record) if kind == "figure" else _block(kind, record))
+                parts.append(_figure(name, record) if kind == "figure" else _block(name, kind, record))
         return parts
 
 
@@ -235,8 +235,10 @@ class AllCorrections(_Index):
         for lesson in self.shown():
             link = _link_to_lesson(lesson, self.env.docname)
             for record in _kind(self.reports[lesson.full_name], "correction"):
-                rows.append([link.deepcopy(), *(record[each] for each in ("topic", "course", "correct", "shown_by"))])
-        return [_table(["lesson", "about", "the notes", "correct", "shown by"], rows) if rows else _paragraph(word("None."))]
+                rows.append([link.deepcopy(), *language.correction(lesson.full_name, record).values()])
+        return [
+            _table(["lesson", "about", "the notes", "correct", "shown by"], rows) if rows else _paragraph(word("None."))
+        ]
 
 
 class AllApis(_Index):
@@ -408,11 +410,12 @@ def _figure(lesson, record, caption=None):
     return nodes.figure("", image, nodes.caption("", "", *_inline(caption or title)))
 
 
-def _block(kind, record):
+def _block(lesson, kind, record):
     if kind == "table":
         return _record_table(record)
     if kind == "note":
         return nodes.note("", _paragraph(record["text"]))
+    record = language.correction(lesson, record)
     box = nodes.admonition("", nodes.title(text=f"{word('Correction')}: {record['topic']}"), classes=["attention"])
     for name, field in (("The notes", "course"), ("Correct", "correct"), ("Shown by", "shown_by")):
         box += _paragraph(nodes.emphasis(text=f"{word(name)}: "), record[field])

@@ -13,7 +13,9 @@ from kerasnotes.course import catalog
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 WIDTH = 120  # where there is no terminal to ask
 # What a line may not be broken within: a word, or a Chinese character with the punctuation that follows it.
-PARTS = re.compile(r"(?:[（“「]?[\u2e80-\u9fff][，。；：、？！）”」…]*|[^\s\u2e80-\u9fff]+[，。；：、？！）”」]*)\s*|\s+")
+PARTS = re.compile(
+    r"(?:[（“「]?[\u2e80-\u9fff][，。；：、？！）”」…]*|[^\s\u2e80-\u9fff]+[，。；：、？！）”」]*)\s*|\s+"
+)
 
 
 class Console(RichConsole):
