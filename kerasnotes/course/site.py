@@ -180,10 +180,11 @@ def origin_text(reports):
         name: sorted({report["versions"][name] or "?" for report in reports}) for name in ("tensorflow", "keras")
     }
     both = f" {word('and')} "
-    used = ", ".join(
+    comma = word(", ")
+    used = comma.join(
         f"{title} {both.join(versions[name])}" for name, title in (("tensorflow", "TensorFlow"), ("keras", "Keras"))
     )
-    return f"{both.join(kinds)}{span}, {both.join(scales)} {word('scale')}, {used}"
+    return comma.join([f"{both.join(kinds)}{span}", f"{both.join(scales)} {word('scale')}", used])
 
 
 def counts_text(counts):
@@ -191,7 +192,7 @@ def counts_text(counts):
     if language.current() == "en":
         return render.counts_text(counts)
     parts = ("{} checks hold", counts["passed"]), ("{} fail", counts["failed"]), ("{} skipped", counts["skipped"])
-    return "，".join(word(text).format(count) for text, count in parts if count or text == "{} checks hold")
+    return "，".join(word(text).format(f"{count:,}") for text, count in parts if count or text == "{} checks hold")
 
 
 # --- the sources that Sphinx reads -----------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ def _front_page(chapters, reports, others):
         ),
         measured.format(lessons=len(reports), counts=counts_text(counts)),
         "",
-        f"*{word('Results')}: {origin_text(list(reports.values()))}.*",
+        f"*{word('Results: {}.').format(origin_text(list(reports.values())))}*",
         "",
         word("Read a chapter, look at what its lessons measured, copy a listing and run it: each is a whole program."),
         "",
