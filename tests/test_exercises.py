@@ -8,6 +8,7 @@ import pytest
 from kerasnotes.course import catalog, exercises, judge
 from kerasnotes.course.tasks import Mend, Predict, Write
 
+SECONDS = 4  # of the processor; two are aimed at
 EXERCISES = exercises.every()
 JUDGED = [exercise for exercise in EXERCISES if isinstance(exercise.task, Write)]
 PREDICTED = [exercise for exercise in EXERCISES if isinstance(exercise.task, Predict)]
@@ -83,7 +84,7 @@ def test_our_solution_passes(exercise, tmp_path):
     assert not failures(report)
     assert report.counts["passed"] >= 1
     assert not report.counts["skipped"]
-    print(f"{time.process_time() - start:.1f} s")
+    assert time.process_time() - start < SECONDS
 
 
 @pytest.mark.parametrize("exercise", JUDGED, ids=lambda exercise: exercise.number)

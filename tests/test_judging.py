@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 
 import keras
 import nbformat
@@ -19,7 +20,7 @@ from kerasnotes.__main__ import main
 from kerasnotes.course import catalog, check, exercises, judge, notebook
 from kerasnotes.course.report import Report
 from kerasnotes.course.tasks import Mend, Predict, Value, Write, Wrong
-from kerasnotes.course.trial import Trial, difference
+from kerasnotes.course.trial import Trial, difference, line_text
 
 ROOT = catalog.PACKAGE.parent
 START = '''import numpy as np
@@ -337,6 +338,11 @@ def test_an_exception_is_shown_with_its_line(tasks, tmp_path, body, said):
     assert report.status == "failed"
 
 
+def test_a_cell_of_a_notebook_has_no_file_name():
+    assert line_text("/tmp/ipykernel_12/345.py", 2) == "in line 2 of the cell"
+    assert line_text("<ipython-input-3>", 2) == "in line 2 of the cell"
+
+
 def test_what_comes_back_may_be_of_no_use_to_a_check(tasks):
     def check_length(trial):
         trial.check("its length", got=len(trial.answer(1)), want=1)
@@ -488,12 +494,13 @@ def test_the_list_says_how_far_one_is(tasks, here, capsys, monkeypatch):
     assert states() == ["begun", "", ""], "an untouched file is no try"
     (here / "exercise_08_1.py").write_text(RIGHT.replace("*", "+"))
     assert main(["check", "8.1"]) == 1
+    assert main(["check", "8.1"]) == 1
     assert states() == ["0 of 4 checks hold", "", ""]
     (here / "exercise_08_1.py").write_text(RIGHT)
     assert states() == ["changed since its check", "", ""]
     assert main(["check"]) == 0
     assert states() == ["done", "", ""]
-    assert exercises.notes_of(here)["08.1"]["tries"] == 2
+    assert exercises.notes_of(here)["08.1"]["tries"] == 2, "the same file twice is one try"
     assert main(["solution", "8.1"]) == 0, "after two tries nobody asks back"
 
 
@@ -578,10 +585,22 @@ def test_a_class_gives_a_table_and_json(tasks, here, capsys, monkeypatch):
     assert "0 of 4 that is a sum" in text
     assert "the file is Python: SyntaxError" in text
     assert not list(here.rglob(exercises.NOTES)), "other people's folders stay as they are"
+    (here / "li" / "exercise_08_44.py").write_text("x = 1")
     assert main(["check", "li", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [entry["report"]["status"] for entry in found] == ["passed", "passed"]
+    said = capsys.readouterr()
+    assert [entry["report"]["status"] for entry in json.loads(said.out)] == ["passed", "passed"]
+    assert "exercise_08_44.py is left out: There is no exercise 08.44" in said.err
     assert main(["check", "li/exercise_08_2_again.py", "--exercise", "8.1"]) == 0
+
+
+def test_an_interrupted_check_says_so(tasks, here, capsys, monkeypatch):
+    def interrupted(path, exercise, seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check, "judge_path", interrupted)
+    (here / "exercise_08_1.py").write_text(RIGHT)
+    assert main(["check"]) == 130
+    assert "interrupted" in capsys.readouterr().out
 
 
 # --- a process of its own: one exercise of the course stands for all -------------------------------------------------
@@ -596,15 +615,16 @@ needs_one = pytest.mark.skipif(FIRST is None, reason="no exercise yet")
     ("text", "said"),
     [
         (
-            "print('x' * 5_000_000)\nwhile True:\n    pass  # for ever\n",
-            ["still ran after 1 s", "in line 3 of", "pass  # for ever", "xxxx"],
+            "print('x' * 5_000_000)\nwhile True: pass  # for ever\n",
+            ["still ran after 1 s", "in line 2 of", "pass  # for ever", "xxxx"],
         ),
         ("import os\nos._exit(7)\n", ["ended before it could be judged, with exit code 7"]),
     ],
     ids=["endless", "gone"],
 )
 def test_another_process_outlives_nothing(tmp_path, capsys, text, said):
-    path = tmp_path / FIRST.file_name
+    path = tmp_path / "练习" / FIRST.file_name
+    path.parent.mkdir()
     path.write_text(text)
     assert main(["check", str(path), "--seconds", "1"]) == 1
     found = capsys.readouterr().out
@@ -613,13 +633,14 @@ def test_another_process_outlives_nothing(tmp_path, capsys, text, said):
 
 
 @needs_one
-def test_a_solution_passes_in_its_own_process_and_leaves_nothing(tmp_path, capsys):
+def test_a_solution_passes_in_its_own_process_and_leaves_nothing(tmp_path, monkeypatch, capsys):
     path = tmp_path / "homework" / FIRST.file_name
     path.parent.mkdir()
+    monkeypatch.chdir(path.parent)
     (path.parent / "beside.py").write_text("NAME = 'left-over.txt'\n")
-    (path.parent / "random.py").write_text("raise SystemExit('hides the library')\n")
+    (path.parent / "wave.py").write_text("raise SystemExit('hides the library')\n")
     begin = """
-        import threading, time
+        import wave, threading, time
         import beside
         open(beside.NAME, 'w').close()
         threading.Thread(target=time.sleep, args=(600,)).start()
@@ -631,10 +652,12 @@ def test_a_solution_passes_in_its_own_process_and_leaves_nothing(tmp_path, capsy
         else code
     )
     path.write_text(textwrap.dedent(begin) + taken)
+    start = time.monotonic()
     assert main(["check", str(path), "--json"]) == 0
+    assert time.monotonic() - start < check.START_SECONDS, "a thread that still runs keeps nobody waiting"
     (outcome,) = json.loads(capsys.readouterr().out)
     assert outcome["report"]["status"] == "passed"
-    assert sorted(each.name for each in path.parent.iterdir()) == sorted(["beside.py", "random.py", FIRST.file_name])
+    assert sorted(each.name for each in path.parent.iterdir()) == sorted(["beside.py", "wave.py", FIRST.file_name])
 
 
 @pytest.mark.parametrize(

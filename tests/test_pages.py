@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from kerasnotes.course import catalog, records, snippet
+from kerasnotes.course import catalog, exercises, records, snippet
 
 PAGES = sorted((catalog.PACKAGE.parent / "chapters").glob("chapter*.md"))
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -19,9 +19,13 @@ def test_a_page_has_the_shape_of_a_page(page):
     assert len(headings) >= len(chapter.lessons) + 1
     assert all(re.search(r"[\u4e00-\u9fff]", heading) for heading in headings)
     assert headings[-1] == "Exercises · 练习"
-    exercises = text.partition("## Exercises · 练习")[2]
-    assert re.findall(r"^(\d)\. ", exercises, re.M) == ["1", "2", "3"]
-    assert exercises.count("*Check:*") == 3
+    asked = text.partition("## Exercises · 练习")[2]
+    if exercises.of_chapter(chapter):
+        assert f"python -m kerasnotes exercise {page.stem[-2:]}" in asked
+        assert f"```{{tasks}} {page.stem}\n```\n" in asked
+    else:
+        assert re.findall(r"^(\d)\. ", asked, re.M) == ["1", "2", "3"]
+        assert asked.count("*Check:*") == 3
     assert not re.search(r"^```(?!\{)\w", text, re.M), "code belongs to the lessons"
 
 

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from kerasnotes.course import catalog, exercises, render
 from kerasnotes.course.render import SYMBOLS
-from kerasnotes.course.terminal import EXIT_FAILED, EXIT_OK, Console
+from kerasnotes.course.terminal import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, Console
 
 START_SECONDS = 120  # for Python and TensorFlow to start, on a slow and busy machine
 KEPT_OUTPUT, SHOWN_LINES = 4000, 8  # of what the learner's program prints: bytes, lines
@@ -35,8 +35,12 @@ def main(options, console):
     found = []
     for place, (path, exercise) in enumerate(chosen):
         count = f" ({place + 1} of {len(chosen)})" if len(chosen) > 1 else ""
-        with _waiting(console, f"{path}{count}"):
-            outcome = judge_path(path, exercise, options.seconds)
+        try:
+            with _waiting(console, f"{path}{count}"):
+                outcome = judge_path(path, exercise, options.seconds)
+        except KeyboardInterrupt:
+            console.print("interrupted", style="yellow")
+            return EXIT_INTERRUPTED
         found.append(outcome)
         _remember(path, exercise, outcome)
         if len(chosen) == 1 and not options.json:
@@ -58,13 +62,13 @@ def _chosen(names, number):
     for name in names or ["."]:
         path = Path(name)
         if path.is_dir():
-            inside = sorted(each for each in path.rglob("exercise_*.py") if exercises.FILE_NAME.match(each.name))
+            inside = _inside(path)
             if not inside:
                 raise catalog.UsageError(
                     f"{path}: no exercise in this folder; expected files such as exercise_08_2.py, which "
                     "python -m kerasnotes exercise 08.2 writes"
                 )
-            pairs += [(each, exercises.find(each)) for each in inside]
+            pairs += inside
             continue
         if not path.exists() and exercises.NUMBER.match(name) and not name.endswith(".py"):
             path = Path(exercises.find(name).file_name)  # the exercise's number for its file here
@@ -76,6 +80,17 @@ def _chosen(names, number):
                 "check FILE --exercise 08.2"
             )
         pairs.append((path, exercises.find(path)))
+    return pairs
+
+
+def _inside(folder):
+    """Pairs of a file and its exercise, in a folder and those below it; a number that does not exist stops nobody."""
+    pairs = []
+    for path in sorted(each for each in folder.rglob("exercise_*.py") if exercises.FILE_NAME.match(each.name)):
+        try:
+            pairs.append((path, exercises.find(path)))
+        except catalog.UsageError as error:
+            print(f"{path} is left out: {error}", file=sys.stderr)
     return pairs
 
 
@@ -163,7 +178,8 @@ def _ended_early(exercise, path, code, seconds, where):
         text = where.read_text(encoding="utf-8", errors="replace")
         if code is None or text.startswith("Timeout"):
             name = str(path.resolve())
-            lines = re.findall(rf'File "{re.escape(name)}", line (\d+)', text)  # the innermost comes first
+            written = name.encode("ascii", "backslashreplace").decode("ascii")  # as faulthandler writes 练习
+            lines = re.findall(rf'File "{re.escape(written)}", line (\d+)', text)  # the innermost comes first
             place = [trial.line_text(name, int(lines[0]))] if lines else []
             detail = [f"it still ran after {seconds:g} s: does a loop ever end? (--seconds allows more)", *place]
             trial.add_check(report, "it comes to an end", FAILED, reason="time is over", detail=detail)
@@ -215,7 +231,7 @@ def outcome_lines(outcome):
         lines = outcome["printed"].splitlines()
         yield "dim", "  your program printed:"
         for line in lines[:SHOWN_LINES]:
-            yield "dim", f"      {line[:100]}"
+            yield "dim", "      " + "".join(letter for letter in line[:100] if letter.isprintable())
         if len(lines) > SHOWN_LINES or len(outcome["printed"]) >= KEPT_OUTPUT - 3:
             yield "dim", "      …"
     yield "dim", _last_line(outcome)

@@ -210,6 +210,8 @@ def _print_list(chapters, folder, console):
         _, english, chinese = chapter.titles
         console.print(Text.assemble((f"{chapter.name[-2:]} {english}", "bold"), f" · {chinese}"))
         grid = Table.grid(padding=(0, 2))
+        for wrap in (False, False, True, False, False, True):
+            grid.add_column(no_wrap=not wrap)
         for exercise in exercises:
             symbol, style, words = state_of(exercise, folder, notes)
             minutes = f"{exercise.task.minutes} min"

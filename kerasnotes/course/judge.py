@@ -98,11 +98,14 @@ def problem(exercise, path):
     report = Report(f"exercise {exercise.number}")
     try:
         tree = ast.parse(text := _read(path), str(path))
-    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
+    except (SyntaxError, OSError, ValueError) as error:  # ValueError: bytes that are no UTF-8, or null
         if getattr(error, "lineno", None):
             detail = [f"{type(error).__name__}: {error.msg}", line_text(str(path), error.lineno)]
         else:
-            detail = [f"{type(error).__name__}: {error}", "is it a text in UTF-8?"]
+            detail = [
+                f"{type(error).__name__}: {error}",
+                *([] if isinstance(error, OSError) else ["is it a text in UTF-8?"]),
+            ]
         add_check(report, "the file is Python", FAILED, reason="not Python", detail=detail)
         return report
     if text.strip() in (exercise.file_text.strip(), exercise.start.strip()) or _untouched(exercise, tree):
@@ -131,7 +134,7 @@ def files_of(answer):
 def _judge_value(report, value, given):
     label = f"{value.name}: {value.text}"
     if given is ... or given is None:
-        add_check(report, label, FAILED, reason="not begun", detail=["no value yet"])
+        add_check(report, label, FAILED, reason="no value", detail=["no value yet"])
         return
     want = value.want()
     problem = _form_problem(given, want)

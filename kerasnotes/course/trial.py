@@ -55,7 +55,6 @@ class Trial:
         Returns:
             True if they agree. After a first failure nothing is called any more but to find out what is wrong.
         """
-
         names = _names(self.answer, inputs, call)
 
         def values(function):
@@ -71,7 +70,6 @@ class Trial:
 
         Args, Returns: As for `equal`; an input at one of the places may be a list of tensors.
         """
-
         names = _names(self.answer, inputs, call)
 
         def slopes(function):
@@ -173,8 +171,8 @@ class Trial:
                 if part is not None and part.dtype.is_floating:
                     total += tf.reduce_sum(tf.cast(part, tf.float64) * weights.normal(size=part.shape))
         slopes = tape.gradient(total, tf.nest.flatten(sources))
-        zeros = [None if slope is None else tf.convert_to_tensor(slope) for slope in slopes]
-        return result, [_packed(source, zeros) for source in sources]
+        dense = [None if slope is None else tf.convert_to_tensor(slope) for slope in slopes]
+        return result, [_packed(source, dense) for source in sources]
 
 
 def add_check(report, label, status, *, reason=None, detail=(), rtol=None, atol=None):
@@ -208,12 +206,13 @@ def difference(got, want, rtol, atol, *, alike=False, place=""):
         if not isinstance(got, dict) or got.keys() != want.keys():
             found = f"the keys {', '.join(map(str, got))}" if isinstance(got, dict) else _what(got)
             return [f"expected a dictionary with the keys {', '.join(map(str, want))}{at}, got {found}"]
-        return _first((got[key], want[key], f"{place}[{key!r}]") for key in want)(rtol, atol, alike)
+        items = [(got[key], want[key], f"{place}[{key!r}]") for key in want]
+        return _first_difference(items, rtol, atol, alike)
     if isinstance(want, (list, tuple)) and not (_is_array(got) and _as_array(want) is not None):
         if not isinstance(got, (list, tuple)) or len(got) != len(want):
             return [f"expected {_what(want)}{at}, got {_what(got)}"]
-        pairs = zip(got, want, strict=True)
-        return _first((g, w, f"{place}[{i}]") for i, (g, w) in enumerate(pairs))(rtol, atol, alike)
+        items = [(g, w, f"{place}[{i}]") for i, (g, w) in enumerate(zip(got, want, strict=True))]
+        return _first_difference(items, rtol, atol, alike)
     if want is None or isinstance(want, (str, bytes)):
         same = got is None if want is None else isinstance(got, type(want)) and got == want
         return None if same else [f"expected {_what(want)}{at}, got {_what(got)}"]
@@ -232,12 +231,9 @@ def difference(got, want, rtol, atol, *, alike=False, place=""):
     return _number_difference(left, right, rtol, atol, alike, place)
 
 
-def _first(triples):
-    def search(rtol, atol, alike):
-        found = (difference(got, want, rtol, atol, alike=alike, place=place) for got, want, place in triples)
-        return next((lines for lines in found if lines is not None), None)
-
-    return search
+def _first_difference(items, rtol, atol, alike):
+    found = (difference(got, want, rtol, atol, alike=alike, place=place) for got, want, place in items)
+    return next((lines for lines in found if lines is not None), None)
 
 
 def _number_difference(got, want, rtol, atol, alike, place):
