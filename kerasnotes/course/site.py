@@ -7,6 +7,7 @@ Chinese from the catalogues in `chapters/locale`. A name, link or result that is
 
 import functools
 import importlib.util
+import json
 import re
 import shutil
 import tempfile
@@ -26,6 +27,8 @@ EXTENSIONS = [
 ]
 MATHJAX = "sphinx-mathjax-offline"
 OTHER_PAGES = ("glossary", "tools")
+# Words of the theme that neither it nor Sphinx has in Chinese, exactly as its templates write them.
+THEME = ("Next", "Previous", "Home", "On this page", "Back to top", "Made with ", "\n  Skip to content\n  ")
 RECORDS = ("](results/README.md)", "](records.md)")
 CODES = {"en": "en", "zh": "zh_CN"}  # as Sphinx and gettext write them; HTML has a hyphen
 FOLDERS = {"en": "", "zh": "zh/"}
@@ -245,6 +248,10 @@ def _copy_catalogues(pages, target):
         place = target / ("chapters" if path.stem.startswith("chapter") else "") / path.name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)
+    theme = "".join(
+        f"msgid {json.dumps(text)}\nmsgstr {json.dumps(word(text), ensure_ascii=False)}\n\n" for text in THEME
+    )
+    _write(target / "sphinx.po", 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n' + theme)
 
 
 def _records_page(reports):

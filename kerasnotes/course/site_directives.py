@@ -83,11 +83,11 @@ class ResultFigure(_Named):
         field = "file" if lines and lines[0].endswith((".png", ".gif")) else "title"
         return [self._translatable(_figure(name, _only(report, "figure", field, lines)))]
 
-    @staticmethod
-    def _translatable(figure):
+    def _translatable(self, figure):
         """Its caption is the page's own line, so that the page's catalogue holds its translation."""
         caption = figure[-1]
         caption.rawsource = caption.astext()
+        self.set_source_info(caption)
         return figure
 
 
