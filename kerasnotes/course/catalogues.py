@@ -5,6 +5,7 @@ English has changed keeps its Chinese but is marked fuzzy, and is shown in Engli
 Only prose is in them, headings and captions of figures: what a page includes by name has no words of its own.
 """
 
+import functools
 import re
 import tempfile
 from collections import Counter
@@ -183,35 +184,58 @@ class Term:
 
 
 def glossary(folder=site.PAGES):
-    """The terms of `chapters/glossary.md`, in their order."""
-    rows = re.findall(
-        r"^\| (.*?) \| (.*?) \| (.*?) ?\| \{lesson\}`(.*?)` \|$", (folder / "glossary.md").read_text("utf-8"), re.M
-    )
-    return [Term(e, c.partition("（")[0], tuple(filter(None, o.split("、"))), name) for e, c, o, name in rows]
+    """The terms of `chapters/glossary.md`, in their order, a tuple."""
+    row = re.compile(r"^\| (.*?) \| (.*?) \| (.*?) ?\| \{lesson\}`(.*?)` \|$", re.M)
+    found = row.findall((folder / "glossary.md").read_text(encoding="utf-8"))
+    return tuple(Term(e, c.partition("（")[0], tuple(filter(None, o.split("、"))), name) for e, c, o, name in found)
 
 
 def wrong_words(chinese, terms, english=""):
     """What a Chinese text says otherwise than the glossary, as lines of text.
 
     It may use no other word for a term; and where the English has a term of two words or more, its Chinese is there.
+
+    Args:
+        chinese: The text.
+        terms: The glossary, a tuple of `Term`.
+        english: What it translates, or an empty text.
     """
+    own, alone, within, spoken = _patterns(terms)
     plain, english = MARKUP.sub(" ", chinese), MARKUP.sub(" ", english)
-    rest = plain
-    for term in sorted((term.chinese for term in terms), key=len, reverse=True):
-        rest = rest.replace(term, "\0" * len(term))  # 代码片段 is no 片段
-    found = [
-        f"{other} instead of {term.chinese} ({term.english})"
-        for term in terms
-        for other in term.others
-        if len(other) > 1 and other in (rest if any(other in t.chinese for t in terms) else plain)
-    ]
+    found = []
+    # 片段 is another word for an episode, but 代码片段 is a term itself.
+    for words, text in ((alone, plain), (within, own.sub("\0", plain))):
+        for other, term in words.items():
+            if other in text:
+                found.append(f"{other} instead of {term.chinese} ({term.english})")
+    said, close = {" ".join(each.lower().split()) for each in spoken.findall(english)}, plain.replace(" ", "")
     for term in terms:
-        if re.search(r"[ -]", term.english) and "(" not in term.english:
-            words = re.escape(term.english).replace(r"\ ", "[ -]").replace(r"\-", "[ -]")
-            said = re.search(rf"\b{words}(s|es)?\b", english, re.I)
-            if said and term.chinese.replace(" ", "") not in plain.replace(" ", ""):
-                found.append(f"no {term.chinese} for {term.english}")
+        if _folded(term.english) in map(_folded, said) and term.chinese.replace(" ", "") not in close:
+            found.append(f"no {term.chinese} for {term.english}")
     return found
+
+
+def _folded(english):
+    return english.lower().replace("-", " ")
+
+
+@functools.cache
+def _patterns(terms):
+    """`(all Chinese terms, other words, other words that a Chinese term contains, English terms of several words)`."""
+
+    def any_of(words):
+        return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+
+    others = {other: term for term in terms for other in term.others if len(other) > 1}
+    within = {other for other in others if any(other in term.chinese for term in terms)}
+    several = [re.sub(r"[ -]", "~", term.english) for term in terms if re.search(r"[ -]", term.english)]
+    spoken = any_of(text for text in several if "(" not in text).replace("\\~", "[ -]").replace("~", "[ -]")
+    return (
+        re.compile(any_of(term.chinese for term in terms)),
+        {other: term for other, term in others.items() if other not in within},
+        {other: term for other, term in others.items() if other in within},
+        re.compile(rf"\b({spoken})(?:s|es)?\b", re.I),
+    )
 
 
 def main(console):
