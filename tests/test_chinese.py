@@ -1,10 +1,12 @@
 """The course in Chinese: nothing is missing or stale, one word for each term, lessons found by their Chinese names."""
 
 import io
+import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -26,6 +28,11 @@ def chinese():
 
 
 # --- zh.json ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_has_one_form_so_that_changes_are_small():
+    text = Path(language.__file__).with_name("zh.json").read_text(encoding="utf-8")
+    assert text == json.dumps(COURSE, ensure_ascii=False, indent=1) + "\n"
 
 
 def test_every_lesson_and_chapter_is_there_and_nothing_else():
