@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from kerasnotes import __version__
-from kerasnotes.course import catalog
+from kerasnotes.course import catalog, language
 from kerasnotes.course.terminal import Console, answered, print_code
 
 FORMATTER = argparse.RawDescriptionHelpFormatter
@@ -14,7 +14,7 @@ FORMATTER = argparse.RawDescriptionHelpFormatter
 def main(argv=None):
     """The command line of the whole course. Returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    return answered(lambda: _main(argv))
+    return answered(lambda: language.speaking(argv, _main))
 
 
 def _main(argv):
@@ -35,6 +35,7 @@ def _parser(argv):
         formatter_class=FORMATTER,
     )
     parser.add_argument("--version", action="version", version=f"kerasnotes {__version__}")
+    language.add_argument(parser)
     parser.set_defaults(command=_contents)
     commands = parser.add_subparsers(metavar="COMMAND")
     add = commands.add_parser("contents", help="list chapters and lessons (the default)")
@@ -47,7 +48,7 @@ def _parser(argv):
         "  python -m kerasnotes show clipping --results",
         formatter_class=FORMATTER,
     )
-    add.add_argument("lesson", metavar="LESSON", help="such as chapter08.clipping")
+    add.add_argument("lesson", metavar="LESSON", help="such as chapter08.clipping or 梯度裁剪")
     add.add_argument("--results", action="store_true", help="checks, tables and notes of the recorded run")
     add.set_defaults(command=_show)
     add = commands.add_parser(

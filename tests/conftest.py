@@ -3,6 +3,7 @@
 import os
 
 os.environ["MPLBACKEND"] = "Agg"
+os.environ["LANGUAGE"] = "en"  # whatever the machine speaks
 
 from hypothesis import settings
 

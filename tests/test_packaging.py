@@ -40,7 +40,7 @@ def test_the_wheel_holds_every_source_file(wheel):
     sources = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "kerasnotes").rglob("*")
-        if path.suffix in {".py", ".mplstyle", ".css", ".html"}
+        if path.suffix in {".py", ".mplstyle", ".css", ".html", ".json"}
     }
     assert sources <= set(wheel)
 
@@ -113,7 +113,7 @@ def test_readme_shows_twelve_figures_and_five_corrections_and_stays_short():
 
 
 def test_every_file_that_readme_names_is_there():
-    for name in ("README.md", "CONTRIBUTING.md", "chapters/tools.md"):
+    for name in ("README.md", "README.zh.md", "CONTRIBUTING.md", "chapters/tools.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#:]+)\)", re.sub(r"`[^`]*`", "", text)):
             assert ((ROOT / name).parent / target).exists(), f"{name}: {target}"

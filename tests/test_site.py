@@ -5,6 +5,7 @@ import functools
 import http.server
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,18 +13,32 @@ import threading
 
 import pytest
 
-from kerasnotes.course import catalog, exercises, store
+from kerasnotes.course import catalog, catalogues, exercises, language, store
 from kerasnotes.course import site as builder
 from kerasnotes.course.run import effective_settings, run_lesson
 from kerasnotes.course.tasks import Write
 
 if lacking := [name for name in builder.NEEDED if importlib.util.find_spec(name) is None]:
     pytest.skip(f'the site needs {", ".join(lacking)}: pip install -e ".[docs]"', allow_module_level=True)
+from sphinx_intl import catalog as pofile
+
 pytestmark = pytest.mark.xdist_group("site")
 
 WHOLE_SITE = catalog.PACKAGE.parent / "out" / "site"
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
                   "--disable-background-networking", "--disable-component-update"]  # fmt: skip
+QUERIES = {  # what a reader of the notes looks for: the lessons or pages that explain it
+    "梯度裁剪": ["chapter08.clipping"],
+    "重参数化": ["chapter10.reparameterization"],
+    "循环神经网络": ["chapter08.simple_rnn", "chapters/chapter08"],
+    "反向传播": ["chapter04.backpropagation", "chapters/chapter04"],
+    "提前终止": ["chapter05.early_stopping"],
+    "梯度消失": ["chapter04.depth", "chapter08.fading_gradients"],
+    "批归一化": ["chapter06.batch_norm"],
+    "蒙特卡洛": ["chapter12.monte_carlo"],
+    "模式坍塌": ["chapter11.mode_collapse"],
+    "长短期记忆": ["chapter09.lstm", "chapters/chapter09"],
+}
 PAGE = """# Chapter 08 · Recurrent neural networks · 循环神经网络
 
 How long is a gradient? $\\lVert g\\rVert = \\sqrt{\\sum_i g_i^2}$. See {lesson}`chapter08.clipping` and
@@ -34,7 +49,7 @@ $$g \\leftarrow g \\cdot \\frac{c}{\\max(c, \\lVert g\\rVert)}$$
 ```{listing} chapter08.clipping.clip_by_global_norm
 ```
 
-![Clipping by global norm](results/chapter08/clipping/clipping-by-global-norm-keeps-the-direction-and-the-run.png)
+![Clipping by global norm keeps the direction and the run](results/chapter08/clipping/FIGURE)
 
 ```{result-checks} chapter08.clipping
 :labels: clipped at 6.5
@@ -50,6 +65,13 @@ $$g \\leftarrow g \\cdot \\frac{c}{\\max(c, \\lVert g\\rVert)}$$
 ```{tasks} chapter08
 ```
 """
+PAGE = PAGE.replace("FIGURE", "clipping-by-global-norm-keeps-the-direction-and-the-run.png")
+CHINESE = {
+    "How long is a gradient?": "梯度有多长？$\\lVert g\\rVert = \\sqrt{\\sum_i g_i^2}$。"
+    "见 {lesson}`chapter08.clipping` 和 {name}`chapter08.clipping.cosine`；(3, 4) 与 (12) 的范数是 "
+    "{measured}`chapter08.clipping: gradients (3, 4) and (12)`。",
+    "Clipping by global norm": "按全局范数裁剪",
+}
 TASK = Write(
     title="Clip at *one*", lesson="chapter08.clipping", minutes=7, hints=("Measure.", "Divide by $n$.", "Both."),
     text="Shorten to $c$.", start="def shorten(x, c):\n    ...\n", name="shorten", check=print, wrong=(),
@@ -84,6 +106,12 @@ def results(tmp_path_factory):
 def site(tmp_path_factory, chapter, results):
     folder = tmp_path_factory.mktemp("site")
     (folder / "chapter08.md").write_text(PAGE, encoding="utf-8")
+    catalogues.update(folder)
+    place = catalogues.path_of("chapter08", folder)
+    catalogue = pofile.load_po(place)
+    for message in catalogue:
+        message.string = next((said for start, said in CHINESE.items() if message.id.startswith(start)), message.string)
+    place.write_text(catalogues.as_text(catalogue), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exercises, "of_chapter", lambda chapter: (exercises.Exercise("08.1", chapter, TASK),))
         builder.build(folder, results, folder / "site", chapters=[chapter], draft=True)
@@ -154,6 +182,57 @@ def test_an_exercise_has_its_text_its_command_and_folded_help(site):
     assert "../lessons/chapter08.clipping.html#chapter08-clipping-clip-by-norm" in folded[3]
     (found,) = site.glob("_downloads/*/chapter08.exercises.ipynb")
     assert found.parent.name in text_of(site, "chapters/chapter08.html")
+
+
+def test_both_languages_have_the_same_pages(site):
+    english, chinese = (
+        {path.relative_to(folder).as_posix() for path in folder.rglob("*.html") if "_static" not in path.parts}
+        for folder in (site, site / "zh")
+    )
+    assert {name for name in english if not name.startswith("zh/")} == chinese
+    for name in chinese:
+        for language_code, page in (("en", text_of(site, name)), ("zh-CN", text_of(site / "zh", name))):
+            assert re.search(rf'<html[^>]* lang="{language_code}"', page)
+            links = dict(re.findall(r'<link rel="alternate" hreflang="([\w-]+)" href="([^"]*)">', page))
+            assert set(links) == {"en", "zh-CN"}
+            here = site / name if language_code == "en" else site / "zh" / name
+            assert (here.parent / links["en"]).resolve() == (site / name).resolve()
+            assert (here.parent / links["zh-CN"]).resolve() == (site / "zh" / name).resolve()
+            for source in re.findall(r'<(?:img|script)[^>]* src="([^"?]*)', page):
+                assert (here.parent / source).is_file(), f"{name}: {source}"
+    assert not (site / "zh" / "_images").exists()  # a figure is there once
+    assert not (site / "zh" / "_static" / "mathjax").exists()
+
+
+def test_a_chinese_page_translates_prose_and_nothing_else(site):
+    page, english = text_of(site / "zh", "chapters/chapter08.html"), text_of(site, "chapters/chapter08.html")
+    assert "<h1>第 08 章 · 循环神经网络" in page
+    assert "梯度有多长？" in page
+    assert "How long is a gradient?" not in page
+    assert '<strong class="measured">13</strong>' in page
+    assert '<a class="reference internal" href="../lessons/chapter08.clipping.html">' in page.replace("\n", " ")
+    assert "梯度裁剪</span></a>" in page
+    assert 'href="../lessons/chapter08.clipping.html#chapter08-clipping-cosine"' in page
+    assert re.search(r'<span class="caption-text">\s*按全局范数裁剪', page)
+    assert "本页的结果：你自己的运行" in page
+    assert "它需要的：" in page
+    for mark in ('class="math', "<pre>", "check-passed", "<img", "</table>"):
+        assert page.count(mark) == english.count(mark) > 0, mark
+    code = re.compile(r'<div class="highlight-python[^>]*>.*?</div>', re.S)
+    assert code.findall(page) == code.findall(english)
+
+
+def test_a_lesson_has_a_chinese_page_with_title_point_and_other_names(site):
+    page = text_of(site / "zh", "lessons/chapter08.clipping.html").partition("<article")[2]
+    entry = language.course()["lessons"]["chapter08.clipping"]
+    assert f"<h1>{entry['title']}<" in page
+    assert f"<strong>{entry['point']}</strong>" in page
+    assert all(name in page for name in entry["aliases"])
+    assert "chapter08.clipping</span>" in page
+    assert all(name in text_of(site, "lessons/chapter08.clipping.html") for name in (entry["title"], *entry["aliases"]))
+    sidebar = text_of(site / "zh", "index.html").partition('class="sidebar-tree"')[2].partition("<article")[0]
+    assert "梯度裁剪" in sidebar
+    assert "chapter08.clipping<" not in sidebar
 
 
 def test_indexes_name_everything(site):
@@ -291,12 +370,25 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             super().copyfile(source, outputfile)
 
 
-@pytest.fixture(scope="module")
-def address(site):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=site))
+@contextlib.contextmanager
+def served(folder):
+    """The address of a folder."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    with served(site) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def whole_address():
+    with served(WHOLE_SITE) as found:
+        yield found
 
 
 @pytest.fixture
@@ -330,6 +422,54 @@ def test_search_finds_a_lesson(open_page, address):
     assert any("lessons/chapter08.clipping.html" in link for link in found)
 
 
+def results_of(page, address, query):
+    """The addresses that a search lists, in order."""
+    page.goto(f"{address}search.html?q={query}")
+    page.wait_for_function("Search._pulse_status < 0 && Search.hasIndex()")
+    page.wait_for_timeout(200)
+    return page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.getAttribute('href'))")
+
+
+@pytest.mark.parametrize("folder", ["", "zh/"])
+def test_search_finds_chinese(open_page, address, folder):
+    page = open_page(address + folder)
+    for query in ("梯度裁剪", "梯度截断", "裁剪", "global norm"):
+        assert any("lessons/chapter08.clipping.html" in link for link in results_of(page, address + folder, query)), (
+            query
+        )
+    assert results_of(page, address + folder, "量子力学") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "梯度裁剪",
+        "熵",
+        "KL散度与 JS 散度",
+        "Adam优化器, RMSProp_2 和 x²",
+        "  ",
+        "ε-贪心",
+        "Fréchet 距离",
+        "批量归一化 batch-norm",
+    ],
+)
+def test_browser_and_index_cut_a_text_alike(open_page, address, text):
+    from kerasnotes.course.site_languages import PairSearch
+
+    page = open_page(address + "zh/search.html")
+    assert page.evaluate("text => splitQuery(text)", text) == PairSearch({}).split(text)
+
+
+def test_the_switch_keeps_the_page(open_page, address):
+    page = open_page(address + "lessons/chapter08.clipping.html")
+    page.click(".kn-languages a")
+    page.wait_for_url(address + "zh/lessons/chapter08.clipping.html")
+    assert page.inner_text("h1").startswith("梯度裁剪")
+    page.click(".kn-languages a")
+    page.wait_for_url(address + "lessons/chapter08.clipping.html")
+    assert page.inner_text("h1").startswith("chapter08.clipping")
+
+
 def test_the_copy_button_copies_a_program_that_runs(open_page, address, tmp_path):
     page = open_page(address + "chapters/chapter08.html")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -343,8 +483,9 @@ def test_the_copy_button_copies_a_program_that_runs(open_page, address, tmp_path
     assert run.stdout.strip() == "13.0", run.stderr[-2000:]
 
 
-def test_formulas_are_set(open_page, address):
-    page = open_page(address + "chapters/chapter08.html")
+@pytest.mark.parametrize("folder", ["", "zh/"])
+def test_formulas_are_set(open_page, address, folder):
+    page = open_page(f"{address}{folder}chapters/chapter08.html")
     page.wait_for_selector("mjx-container")
     assert page.locator("mjx-container").count() == 4
     assert page.locator("mjx-merror").count() == 0
@@ -374,10 +515,17 @@ def test_every_figure_has_a_description(open_page, address):
 
 
 @pytest.mark.skipif(not (WHOLE_SITE / "index.html").is_file(), reason="no whole site: python -m kerasnotes site")
-def test_the_whole_site_fits_a_phone_and_sets_its_formulas(open_page):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=WHOLE_SITE))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}/"
+def test_ten_chinese_queries_find_their_page_in_both_languages(open_page, whole_address):
+    page = open_page(whole_address)
+    for folder in ("", "zh/"):
+        for query, names in QUERIES.items():
+            found = results_of(page, whole_address + folder, query)[:8]
+            assert any(f"{name}.html" in link for link in found for name in names), f"{folder}{query}: {found}"
+
+
+@pytest.mark.skipif(not (WHOLE_SITE / "index.html").is_file(), reason="no whole site: python -m kerasnotes site")
+def test_the_whole_site_fits_a_phone_and_sets_its_formulas(open_page, whole_address):
+    address = whole_address
     page = open_page(address, width=380)
     pages = [path for path in sorted(WHOLE_SITE.rglob("*.html")) if "_static" not in path.parts]
     assert len(pages) > 50
@@ -390,4 +538,3 @@ def test_the_whole_site_fits_a_phone_and_sets_its_formulas(open_page):
         assert_no_horizontal_scroll(page)
         missing = page.eval_on_selector_all("article img", "images => images.filter(image => !image.alt).length")
         assert missing == 0, path
-    server.shutdown()

@@ -105,7 +105,7 @@ class Lesson:
     @functools.cached_property
     def tree(self):
         """The file's syntax tree."""
-        return ast.parse(self.source, filename=str(self.path))
+        return _parsed(self.source, str(self.path))
 
     @functools.cached_property
     def point(self):
@@ -221,19 +221,23 @@ def find_chapter(name):
 
 
 def find_lesson(name):
-    """The lesson of a name such as `"chapter08.clipping"`, or `"clipping"` where that is unambiguous."""
+    """The lesson of a name such as `"chapter08.clipping"`, `"clipping"` where that is unambiguous, or `"梯度裁剪"`."""
     name = name.removeprefix("kerasnotes.")
+    found = [lesson for chapter in chapters() for lesson in chapter.lessons if lesson.name == name]
+    if not found and not name.startswith("chapter"):
+        from kerasnotes.course import language
+
+        name = language.find(name) or name
     chapter, dot, lesson = name.partition(".")
     if dot:
         return find_chapter(chapter).lesson(lesson)
-    found = [lesson for chapter in chapters() for lesson in chapter.lessons if lesson.name == name]
     if len(found) == 1:
         return found[0]
     if found:
         raise UsageError(f"{name!r} is ambiguous: {', '.join(lesson.full_name for lesson in found)}")
     everything = [lesson for chapter in chapters() for lesson in chapter.lessons]
     names = {lesson.name: lesson.full_name for lesson in everything}
-    near = [names[each] for each in difflib.get_close_matches(name, names)]
+    near = [names[each] for each in difflib.get_close_matches(name, names)] or language.near(name)
     raise UsageError(
         f"There is no lesson {name!r}." + (f" Did you mean {' or '.join(near)}?" if near else _see_contents())
     )
@@ -249,6 +253,12 @@ def suggest(name, names):
 
 def _see_contents():
     return " python -m kerasnotes lists them."
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(source, filename):
+    """The syntax tree of a file; everybody gets the same one and changes nothing in it."""
+    return ast.parse(source, filename=filename)
 
 
 def _first_line(tree):

@@ -2,12 +2,12 @@
 
 import sys
 
-from rich.syntax import Syntax
+from rich.cells import set_cell_size
 from rich.text import Text
 
 from kerasnotes import __version__
-from kerasnotes.course import catalog
-from kerasnotes.course.terminal import EXIT_OK, print_code
+from kerasnotes.course import catalog, language
+from kerasnotes.course.terminal import EXIT_OK, print_code, wrapped
 
 
 def print_contents(console):
@@ -18,38 +18,42 @@ def print_contents(console):
     seconds = {lesson.full_name: recorded.get(lesson.full_name, {}).get("seconds") for lesson in lessons}
     whole = sum(value or 0 for value in seconds.values())
     checks = sum(entry["checks"] for entry in recorded.values())
-    console.print(
-        Text.assemble(("kerasnotes ", "bold"), f"{__version__}: deep-learning notes that you can run, check and copy")
-    )
-    console.print(
-        f"{len(lessons)} lessons, {checks:,} checks; all of them run in {whole / 60:.0f} minutes", style="dim"
-    )
+    say = language.word
+    about = say("deep-learning notes that you can run, check and copy")
+    console.print(Text.assemble(("kerasnotes ", "bold"), f"{__version__}: {about}"))
+    counts = say("{lessons} lessons, {checks} checks; all of them run in {minutes} minutes")
+    numbers = {"lessons": len(lessons), "checks": f"{checks:,}", "minutes": f"{whole / 60:.0f}"}
+    console.print(counts.format(**numbers), style="dim")
     width = max((len(lesson.name) for lesson in lessons), default=0)
     for chapter in everything:
-        number, english, chinese = chapter.titles
+        number, english, *chinese = language.chapter_titles(chapter)
         total = sum(seconds[lesson.full_name] or 0 for lesson in chapter.lessons)
         console.print()
         console.print(
-            Text.assemble((f"{number} · {english}", "bold"), f" · {chinese}", (f"   {seconds_text(total)}", "dim"))
-        )
+            Text.assemble(
+                (f"{number} · {english}", "bold"), *(f" · {word}" for word in chinese),
+                (f"   {seconds_text(total)}", "dim"),
+            )
+        )  # fmt: skip
         for lesson in chapter.lessons:
             took = seconds_text(seconds[lesson.full_name])
             line = Text.assemble("  ", (f"{lesson.name:<{width}}", "cyan"), (f"{took:>7}  ", "dim"))
-            console.print(line + Text(lesson.headline), soft_wrap=True)
+            text = wrapped(language.line(lesson), console, indent=len(line))
+            console.print(line + Text(text), soft_wrap=True)
     chapter, lesson = _example(everything)
-    console.print(
-        f"""
-run a chapter            python -m kerasnotes.{chapter.name}
-run one lesson           python -m kerasnotes.{chapter.name} {lesson.name}
-look at its results      python -m kerasnotes show {lesson.full_name} --results
-read a lesson            python -m kerasnotes show {lesson.full_name}
-copy a lesson            python -m kerasnotes snippet {lesson.full_name} -o mine.py
-copy one function        python -m kerasnotes snippet {lesson.full_name}.NAME -o mine.py
-solve an exercise        python -m kerasnotes exercise
-check this installation  python -m kerasnotes doctor""",
-        markup=False,
-        soft_wrap=True,
+    commands = (
+        ("run a chapter", f".{chapter.name}"),
+        ("run one lesson", f".{chapter.name} {lesson.name}"),
+        ("look at its results", f" show {lesson.full_name} --results"),
+        ("read a lesson", f" show {lesson.full_name}"),
+        ("copy a lesson", f" snippet {lesson.full_name} -o mine.py"),
+        ("copy one function", f" snippet {lesson.full_name}.NAME -o mine.py"),
+        ("solve an exercise", " exercise"),
+        ("check this installation", " doctor"),
     )
+    console.print()
+    for purpose, command in commands:
+        console.print(f"{set_cell_size(say(purpose), 25)}python -m kerasnotes{command}", markup=False, soft_wrap=True)
 
 
 def recorded_numbers():
@@ -77,6 +81,8 @@ def print_lesson(lesson, console):
     """Print a lesson's source: coloured on a terminal, as it is elsewhere."""
     if not sys.stdout.isatty():
         return print_code(lesson.source)
+    from rich.syntax import Syntax  # Pygments, which the contents need not wait for
+
     console.print(Syntax(lesson.source, "python", theme="ansi_dark", background_color="default", word_wrap=True))
     return EXIT_OK
 
@@ -91,7 +97,7 @@ def print_results(lesson, console):
             f"{lesson.full_name} has no recorded run; python -m kerasnotes.{lesson.chapter} {lesson.name} runs it."
         )
     versions = ", ".join(f"{name} {report['versions'][name]}" for name in ("python", "tensorflow", "keras"))
-    console.print(Text.assemble((lesson.full_name, "bold"), f"  {lesson.headline}"), soft_wrap=True)
+    console.print(Text.assemble((lesson.full_name, "bold"), f"  {language.line(lesson)}"), soft_wrap=True)
     console.print(
         f"recorded on {report['times']['date']} at {report['scale']} scale with seed {report['seed']}, {versions}",
         style="dim",

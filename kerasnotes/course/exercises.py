@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from kerasnotes.course import catalog
+from kerasnotes.course import catalog, language
 from kerasnotes.course.tasks import Predict
 from kerasnotes.course.terminal import EXIT_OK, print_code
 
@@ -102,7 +102,10 @@ def of_chapter(chapter):
     if not (chapter.path / "exercises.py").is_file():
         return ()
     tasks = importlib.import_module(f"kerasnotes.{chapter.name}.exercises").TASKS
-    return tuple(Exercise(f"{chapter.name[-2:]}.{i + 1}", chapter, task) for i, task in enumerate(tasks))
+    numbers = [f"{chapter.name[-2:]}.{i + 1}" for i in range(len(tasks))]
+    return tuple(
+        Exercise(number, chapter, language.task(number, task)) for number, task in zip(numbers, tasks, strict=True)
+    )
 
 
 def every():

@@ -6,10 +6,12 @@ that it is what the records say. Which figures and corrections README shows: `ch
 
 import json
 
-from kerasnotes.course import catalog, records, store
+from kerasnotes.course import catalog, language, records, store
+from kerasnotes.course.language import word
 
 PAGES = catalog.PACKAGE.parent / "chapters"
 README = catalog.PACKAGE.parent / "README.md"
+READMES = {"en": README, "zh": README.with_name("README.zh.md")}
 COLUMNS = 3  # figures side by side
 
 
@@ -32,16 +34,21 @@ def texts(root=None):
     reports = {lesson.full_name: records.load(lesson, root) for lesson in records.every_lesson()}
     reports = {name: report for name, report in reports.items() if report is not None}
     entries = records.gather(root)
-    parts = {
-        "counts": counts(entries),
-        "chapters": chapters_table(entries),
-        "gallery": gallery_table(reports),
-        "corrections": corrections_table(some_corrections(reports), depth=""),
-    }
-    readme = README.read_text(encoding="utf-8")
-    for name, text in parts.items():
-        readme = _replaced(readme, name, text)
-    return {README: readme, PAGES / "corrections.md": corrections_page(reports)}
+    with language.using("en"):
+        found = {PAGES / "corrections.md": corrections_page(reports)}
+    for each, path in READMES.items():
+        with language.using(each):
+            parts = {
+                "counts": counts(entries),
+                "chapters": chapters_table(entries),
+                "gallery": gallery_table(reports),
+                "corrections": corrections_table(some_corrections(reports), depth=""),
+            }
+        readme = path.read_text(encoding="utf-8")
+        for name, text in parts.items():
+            readme = _replaced(readme, name, text)
+        found[path] = readme
+    return found
 
 
 def _replaced(text, name, new):
@@ -49,7 +56,7 @@ def _replaced(text, name, new):
     before, found, rest = text.partition(start)
     _, closed, after = rest.partition(end)
     if not (found and closed):
-        raise ValueError(f"README.md: expected {start.strip()} and {end}")
+        raise ValueError(f"README: expected {start.strip()} and {end}")
     return f"{before}{start}{new}\n\n{end}{after}"
 
 
@@ -57,19 +64,21 @@ def counts(entries):
     """One sentence: how many lessons and checks, how long they take."""
     checks = sum(entry["checks"] for entry in entries.values())
     minutes = sum(entry["seconds"] for entry in entries.values()) / 60
-    return (
-        f"{len(entries)} lessons hold {checks:,} checks. All of them held when they were recorded, in {minutes:.0f}\n"
+    text = word(
+        "{lessons} lessons hold {checks} checks. All of them held when they were recorded, in {minutes}\n"
         "minutes on two CPU cores; [this table](chapters/results/README.md) holds seconds, memory and seeds of each."
     )
+    return text.format(lessons=len(entries), checks=f"{checks:,}", minutes=f"{minutes:.0f}")
 
 
 def chapters_table(entries):
     """Chapters with their lessons, checks and seconds."""
-    lines = ["| chapter | lessons | checks | seconds |", "| --- | ---: | ---: | ---: |"]
+    columns = map(word, ("chapter", "lessons", "checks", "seconds"))
+    lines = [f"| {' | '.join(columns)} |", "| --- | ---: | ---: | ---: |"]
     for chapter in catalog.chapters():
         found = [entries[lesson.full_name] for lesson in chapter.lessons if lesson.full_name in entries]
         checks, seconds = (sum(entry[name] for entry in found) for name in ("checks", "seconds"))
-        title = f"[{chapter.name[-2:]} {chapter.titles[1]}](chapters/{chapter.name}.md)"
+        title = f"[{chapter.name[-2:]} {language.chapter_titles(chapter)[1]}](chapters/{chapter.name}.md)"
         lines.append(f"| {title} | {len(chapter.lessons)} | {checks} | {seconds:.0f} |")
     return "\n".join(lines)
 
@@ -91,9 +100,10 @@ def gallery_table(reports):
         for entry in row:
             place = entry["lesson"].replace(".", "/")
             record = figure_of(reports[entry["lesson"]], entry["figure"])
-            picture = f"![{entry['caption']}](chapters/results/{place}/{record['file']})"
+            caption = word(entry["caption"])
+            picture = f"![{caption}](chapters/results/{place}/{record['file']})"
             pictures.append(f"[{picture}](kerasnotes/{place}.py)")
-            captions.append(f"{entry['caption']}: [`{entry['lesson']}`](kerasnotes/{place}.py)")
+            captions.append(f"{caption}{word(': ')}[`{entry['lesson']}`](kerasnotes/{place}.py)")
         lines += ["| " + " | ".join(pictures) + " |", "| " + " | ".join(captions) + " |"]
     return "\n".join(lines)
 
@@ -112,10 +122,12 @@ def some_corrections(reports):
 
 def corrections_table(rows, depth="../"):
     """Corrections as a Markdown table; `depth` leads from the page to the project's folder."""
-    lines = ["| lesson | the notes | correct | shown by |", "| --- | --- | --- | --- |"]
+    columns = map(word, ("lesson", "the notes", "correct", "shown by"))
+    lines = [f"| {' | '.join(columns)} |", "| --- | --- | --- | --- |"]
     for name, record in rows:
-        link = f"[{name}]({depth}kerasnotes/{name.replace('.', '/')}.py): {_cell(record['topic'])}"
-        lines.append("| " + " | ".join([link, *(_cell(record[f]) for f in ("course", "correct", "shown_by"))]) + " |")
+        topic, *said = map(_cell, language.correction(name, record).values())
+        link = f"[{name}]({depth}kerasnotes/{name.replace('.', '/')}.py){word(': ')}{topic}"
+        lines.append("| " + " | ".join([link, *said]) + " |")
     return "\n".join(lines)
 
 

@@ -457,19 +457,29 @@ def write_index(root=None):
     return entries
 
 
-def table(entries):
-    """The records as one Markdown table: lesson, checks, seconds, memory, seeds."""
+ABOUT_TABLE = """\
+One run of each lesson at default scale with seed 0: {lessons} lessons, {checks} checks, \
+all of which hold, {minutes} minutes.
+*Seeds*: on how many seeds every check of the lesson held, in a sweep. *Margin*: how far the mean of the
+thinnest check that needs training lies from its bound, in standard deviations over the seeds. A star marks
+seeds that were run before the lesson's code last changed. `python -m kerasnotes record` writes this page."""
+
+
+def table(entries, say=str):
+    """The records as one Markdown table: lesson, checks, seconds, memory, seeds; `say` translates its words."""
     whole = sum(entry["seconds"] for entry in entries.values())
+    numbers = {
+        "lessons": len(entries),
+        "checks": f"{sum(entry['checks'] for entry in entries.values()):,}",
+        "minutes": f"{whole / 60:.0f}",
+    }
+    columns = ("lesson", "checks", "seconds", "memory, MB", "seeds", "margin", "thinnest check")
     lines = [
-        "# Recorded runs",
+        say("# Recorded runs"),
         "",
-        f"One run of each lesson at default scale with seed 0: {len(entries)} lessons, "
-        f"{sum(entry['checks'] for entry in entries.values()):,} checks, all of which hold, {whole / 60:.0f} minutes.",
-        "*Seeds*: on how many seeds every check of the lesson held, in a sweep. *Margin*: how far the mean of the",
-        "thinnest check that needs training lies from its bound, in standard deviations over the seeds. A star marks",
-        "seeds that were run before the lesson's code last changed. `python -m kerasnotes record` writes this page.",
+        say(ABOUT_TABLE).format(**numbers),
         "",
-        "| lesson | checks | seconds | memory, MB | seeds | margin | thinnest check |",
+        "| " + " | ".join(map(say, columns)) + " |",
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for name, entry in entries.items():

@@ -15,7 +15,7 @@ import time
 import traceback
 from pathlib import Path
 
-from kerasnotes.course import catalog, records, render, store
+from kerasnotes.course import catalog, language, records, render, store
 from kerasnotes.course.progress import Tracker
 from kerasnotes.course.store import effective_settings
 from kerasnotes.course.terminal import (
@@ -42,7 +42,7 @@ def main(package, argv=None):
         The exit code.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    return answered(lambda: _main(package, argv))
+    return answered(lambda: language.speaking(argv, lambda rest: _main(package, rest)))
 
 
 def _main(package, argv):
@@ -223,14 +223,13 @@ def _read_arguments(chapter, named, argv):
 
 
 def _parser(chapter, single):
-    _, english, chinese = chapter.titles
-    lines = [f"{chapter.titles[0]} · {english} · {chinese}", "", chapter.about, ""]
+    lines = [" · ".join(language.chapter_titles(chapter)), "", language.about(chapter), ""]
     if single is None:
         width = max(len(lesson.name) for lesson in chapter.lessons)
-        lines += ["lessons:", *(f"  {lesson.name:<{width}}  {lesson.point}" for lesson in chapter.lessons)]
+        lines += ["lessons:", *(f"  {lesson.name:<{width}}  {language.line(lesson)}" for lesson in chapter.lessons)]
         lines += ["", "Name one lesson before --help to see its settings."]
     else:
-        lines = [f"{single.full_name}: {single.point}"]
+        lines = [f"{single.full_name}: {language.line(single)}"]
     command = f"python -m kerasnotes.{chapter.name}"
     example = single or chapter.lessons[0]
     numeric = next((s for s in example.settings if s.type is int and s.name != "seed"), None)
@@ -273,6 +272,7 @@ def _parser(chapter, single):
         "--json", action="store_true", help="print the reports as JSON to standard output, the rest to standard error"
     )
     parser.add_argument("--list", action="store_true", help="list the lessons and end")
+    language.add_argument(parser)
     if single is not None:
         group = parser.add_argument_group(f"settings of {single.name}")
         for setting in single.settings:
@@ -323,7 +323,8 @@ def _unknown_text(chapter, single, token, parser):
 
 def _print_list(chapter, console):
     for lesson in chapter.lessons:
-        console.print(f"{lesson.name:<20} {lesson.seconds or '?':>4} s  {lesson.point}", markup=False, soft_wrap=True)
+        text = f"{lesson.name:<20} {lesson.seconds or '?':>4} s  {language.line(lesson)}"
+        console.print(text, markup=False, soft_wrap=True)
     return EXIT_OK
 
 
@@ -348,7 +349,7 @@ def _run_chapter(chapter, chosen, changed, options, console):
         stored = {lesson.name: store.load(directory / lesson.name) for lesson in chosen}
         kept = {name: entry for name, entry in stored.items() if entry and store.reusable(entry[0], expected[name])}
     todo = [lesson for lesson in chosen if lesson.name not in kept]
-    console.print(" · ".join(part for part in chapter.titles if part), style="bold")
+    console.print(" · ".join(language.chapter_titles(chapter)), style="bold")
     console.print(_plan_text(chosen, todo, kept, options, directory))
 
     reports = {name: entry[0] for name, entry in kept.items()}
@@ -363,7 +364,7 @@ def _run_chapter(chapter, chosen, changed, options, console):
             current = lesson
             title = f"\n{position}/{len(chosen)} {lesson.name}  "
             console.print(title, style="bold", end="")
-            console.print(lesson.point, markup=False, soft_wrap=True)
+            console.print(language.line(lesson), markup=False, soft_wrap=True)
             if lesson.name in kept:
                 console.print(f"  kept from {directory / lesson.name}", style="dim")
             else:

@@ -1,23 +1,47 @@
 """Builds the site: pages of reading, lessons with their code, and recorded runs. It runs no lesson.
 
-The pages in `chapters/` are copied, a page for every lesson and the indexes are written, and Sphinx makes HTML of them.
-What a page includes by name comes from `site_directives.py`. A name, link or result that is not there fails the build.
+The pages in `chapters/` are copied, a page for every lesson and the indexes are written, and Sphinx makes HTML of them,
+once in English and once, below `zh/`, in Chinese. What a page includes by name comes from `site_directives.py`, its
+Chinese from the catalogues in `chapters/locale`. A name, link or result that is not there fails the build.
 """
 
+import functools
 import importlib.util
+import json
 import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from kerasnotes import __version__
-from kerasnotes.course import catalog, exercises, records, render, store
+from kerasnotes.course import catalog, exercises, language, records, render, store
+from kerasnotes.course.language import word
 
 PAGES = catalog.PACKAGE.parent / "chapters"
-NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_copybutton", "nbformat")
-EXTENSIONS = ["myst_parser", "sphinx_copybutton", "sphinx-mathjax-offline", "kerasnotes.course.site_directives"]
+NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_copybutton", "sphinx_intl", "nbformat")
+EXTENSIONS = [
+    "myst_parser",
+    "sphinx_copybutton",
+    "kerasnotes.course.site_directives",
+    "kerasnotes.course.site_languages",
+]
+MATHJAX = "sphinx-mathjax-offline"
+OTHER_PAGES = ("glossary", "tools")
+# Words of the theme that neither it nor Sphinx has in Chinese, exactly as its templates write them.
+THEME = ("Next", "Previous", "Home", "On this page", "Back to top", "Made with ", "\n  Skip to content\n  ")
+RECORDS = ("](results/README.md)", "](records.md)")
+CODES = {"en": "en", "zh": "zh_CN"}  # as Sphinx and gettext write them; HTML has a hyphen
+FOLDERS = {"en": "", "zh": "zh/"}
 # A figure as every viewer of Markdown draws it; the site adds what the report says of it.
 RESULT_IMAGE = r"^!\[[^\]]*\]\(results/(chapter\d\d)/(\w+)/([^)]+)\)$"
+SIDEBAR = [
+    "sidebar/brand.html",
+    "languages.html",
+    "sidebar/search.html",
+    "sidebar/scroll-start.html",
+    "sidebar/navigation.html",
+    "sidebar/scroll-end.html",
+]
 FAVICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#006ba4"/>'
     '<path d="M4 12V4m7 0-6 4 6 4" fill="none" stroke="#fff" stroke-width="2"/></svg>'
@@ -39,10 +63,17 @@ def add_arguments(parser):
     parser.add_argument(
         "--draft", action="store_true", help="show results also where they are stale, of smoke scale, or do not hold"
     )
+    parser.add_argument(
+        "--catalogues", action="store_true", help="build nothing: bring the Chinese in chapters/locale up to date"
+    )
 
 
 def main(options, console):
     """Build the site as the command line asks. Returns the exit code."""
+    if options.catalogues:
+        from kerasnotes.course import catalogues
+
+        return catalogues.main(console)
     out = options.out
     results = options.results or catalog.results_directory()
     if options.results is not None and not options.results.is_dir():
@@ -85,11 +116,14 @@ def build(pages, results, out, *, chapters=None, draft=False, say=lambda text: N
     if missing:
         raise SiteError(f"{pages}: expected a page for every chapter, missing {', '.join(missing)}")
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "source", Path(folder) / "site"
-        say(f"writing {len(chapters)} chapters, {len(reports)} lessons …")
-        _write_sources(source, pages, chapters, reports, results)
-        say("Sphinx turns them into HTML …")
-        _run_sphinx(source, target, Path(folder) / "doctrees", reports)
+        target = Path(folder) / "site"
+        for each in language.LANGUAGES:
+            source = Path(folder) / each
+            with language.using(each):
+                say(f"{CODES[each]}: writing {len(chapters)} chapters, {len(reports)} lessons …")
+                _write_sources(source, pages, chapters, reports, results)
+                say(f"{CODES[each]}: Sphinx turns them into HTML …")
+                _run_sphinx(source, target / FOLDERS[each], Path(folder) / f"doctrees-{each}", reports, each)
         if out.exists():
             shutil.rmtree(out)
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -141,17 +175,27 @@ def _reason_not_to_show(lesson, report, prints):
 
 def origin_text(reports):
     """Where results come from, in words: recorded or the reader's own, scale, dates, versions."""
-    kinds = sorted({"recorded" if report.get("recorded") else "your own run" for report in reports})
+    kinds = sorted({word("recorded" if report.get("recorded") else "your own run") for report in reports})
     scales = sorted({report["scale"] for report in reports})
     dates = sorted({report["times"]["date"] for report in reports if report.get("times", {}).get("date")})
-    span = f" {dates[0]}" + (f" to {dates[-1]}" if len(dates) > 1 else "") if dates else ""
+    span = f" {dates[0]}" + (f" {word('to')} {dates[-1]}" if len(dates) > 1 else "") if dates else ""
     versions = {
         name: sorted({report["versions"][name] or "?" for report in reports}) for name in ("tensorflow", "keras")
     }
-    used = ", ".join(
-        f"{title} {' and '.join(versions[name])}" for name, title in (("tensorflow", "TensorFlow"), ("keras", "Keras"))
+    both = f" {word('and')} "
+    comma = word(", ")
+    used = comma.join(
+        f"{title} {both.join(versions[name])}" for name, title in (("tensorflow", "TensorFlow"), ("keras", "Keras"))
     )
-    return f"{' and '.join(kinds)}{span}, {' and '.join(scales)} scale, {used}"
+    return comma.join([f"{both.join(kinds)}{span}", f"{both.join(scales)} {word('scale')}", used])
+
+
+def counts_text(counts):
+    """How many checks hold, fail and are skipped, in the site's language."""
+    if language.current() == "en":
+        return render.counts_text(counts)
+    parts = ("{} checks hold", counts["passed"]), ("{} fail", counts["failed"]), ("{} skipped", counts["skipped"])
+    return "，".join(word(text).format(f"{count:,}") for text, count in parts if count or text == "{} checks hold")
 
 
 # --- the sources that Sphinx reads -----------------------------------------------------------------------------------
@@ -177,23 +221,44 @@ def _write_sources(source, pages, chapters, reports, results):
                     target = source / "figures" / lesson.full_name / record["file"]
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(results / chapter.name / lesson.name / record["file"], target)
-    _write(source / "index.md", _front_page(chapters, reports, (pages / "tools.md").is_file()))
+    others = [name for name in OTHER_PAGES if (pages / f"{name}.md").is_file()]
+    for name in others:
+        text = (pages / f"{name}.md").read_text(encoding="utf-8").replace(*RECORDS)
+        absent = [found for found in re.findall(r"\{lesson\}`([^`]+)`", text) if found not in reports]
+        for lesson in absent:  # in a site of some chapters only
+            text = text.replace(f"{{lesson}}`{lesson}`", f"`{lesson}`")
+        _write(source / f"{name}.md", text)
+    _write(source / "index.md", _front_page(chapters, reports, others))
     _write(source / "records.md", _records_page(reports))
-    if (pages / "tools.md").is_file():
-        text = (pages / "tools.md").read_text(encoding="utf-8").replace("](results/README.md)", "](records.md)")
-        _write(source / "tools.md", text)
-    _write(source / "names.md", "# All public names\n\n```{all-names}\n```\n")
-    _write(source / "corrections.md", "# Corrections to the course's notes\n\n```{all-corrections}\n```\n")
-    _write(source / "apis.md", "# Calls that the course documents\n\n```{all-apis}\n```\n")
+    for name, heading, directive in (
+        ("names", "All public names", "all-names"),
+        ("corrections", "Corrections to the course's notes", "all-corrections"),
+        ("apis", "Calls that the course documents", "all-apis"),
+    ):
+        _write(source / f"{name}.md", f"# {word(heading)}\n\n```{{{directive}}}\n```\n")
+    if language.current() != "en":
+        _copy_catalogues(pages, source / "locale" / CODES[language.current()] / "LC_MESSAGES")
     _write(source / "_static" / "favicon.svg", FAVICON)
     shutil.copyfile(Path(__file__).with_name("site.css"), source / "_static" / "site.css")
+
+
+def _copy_catalogues(pages, target):
+    """The pages' Chinese, each catalogue where Sphinx looks for it: a chapter's page stands in a folder there."""
+    for path in sorted((pages / "locale" / CODES["zh"] / "LC_MESSAGES").glob("*.po")):
+        place = target / ("chapters" if path.stem.startswith("chapter") else "") / path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
+    theme = "".join(
+        f"msgid {json.dumps(text)}\nmsgstr {json.dumps(word(text), ensure_ascii=False)}\n\n" for text in THEME
+    )
+    _write(target / "sphinx.po", 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n' + theme)
 
 
 def _records_page(reports):
     """The table of recorded runs, with links to the lessons' pages instead of files."""
     entries = {name: entry for name, entry in records.gather().items() if name in reports}
-    text = records.table(entries)
-    return re.sub(r"\[(chapter\d\d\.\w+)\]\([^)]*\)", r"{doc}`\1 <lessons/\1>`", text)
+    text = records.table(entries, say=word)
+    return re.sub(r"\[(chapter\d\d\.\w+)\]\([^)]*\)", r"{lesson}`\1`", text)
 
 
 def _notebook_text(lesson):
@@ -213,71 +278,68 @@ def _write(path, text):
     path.write_text(text, encoding="utf-8")
 
 
-def _front_page(chapters, reports, tools):
+def _front_page(chapters, reports, others):
     counts = render.total_counts(reports.values())
+    measured = word("{lessons} lessons measure what the course says. In the runs that are shown here {counts}.")
     lines = [
         "# kerasnotes",
         "",
-        "Deep-learning notes that you can run, check and copy: the companion of a course on Keras and TensorFlow.",
-        f"{len(reports)} lessons measure what the course says. In the runs that are shown here "
-        f"{render.counts_text(counts)}.",
+        word(
+            "Deep-learning notes that you can run, check and copy: the companion of a course on Keras and TensorFlow."
+        ),
+        measured.format(lessons=len(reports), counts=counts_text(counts)),
         "",
-        f"*Results: {origin_text(list(reports.values()))}.*",
+        f"*{word('Results: {}.').format(origin_text(list(reports.values())))}*",
         "",
-        "Read a chapter, look at what its lessons measured, copy a listing and run it: each is a whole program.",
+        word("Read a chapter, look at what its lessons measured, copy a listing and run it: each is a whole program."),
         "",
         "```{gallery}\n```",
         "",
-        "```{toctree}",
-        ":caption: Chapters",
-        ":maxdepth: 1",
-        "",
-        *(f"chapters/{chapter.name}" for chapter in chapters),
-        "```",
-        "",
-        "```{toctree}",
-        ":caption: Indexes",
-        ":maxdepth: 1",
-        "",
-        *(["tools"] if tools else []),
-        "records",
-        "names",
-        "apis",
-        "corrections",
-        "```",
-        "",
+        *_toctree(word("Chapters"), [f"chapters/{chapter.name}" for chapter in chapters]),
+        *_toctree(word("Indexes"), [*others, "records", "names", "apis", "corrections"]),
     ]
     return "\n".join(lines)
 
 
+def _toctree(caption, pages):
+    return ["```{toctree}", f":caption: {caption}", ":maxdepth: 1", "", *pages, "```", ""]
+
+
 def _lesson_page(lesson, report):
-    point, _, rest = report_docstring(lesson)
+    _, _, rest = report_docstring(lesson)
     command = f"python -m kerasnotes.{lesson.chapter} {lesson.name}"
+    links = word("Chapter: {chapter}. Download: {program}, {notebook}. Run it:").format(
+        chapter=f"{{doc}}`../chapters/{lesson.chapter}`",
+        program=f"{{download}}`{lesson.name}.py <../downloads/{lesson.full_name}.py>`",
+        notebook=f"{{download}}`{lesson.name}.ipynb <../downloads/{lesson.full_name}.ipynb>`",
+    )
+    listings = (
+        "Each listing shows the function or class itself; what it needs is folded below it, and copying gives both."
+    )
     lines = [
-        f"# {lesson.full_name}",
+        f"# {language.title(lesson)}",
         "",
-        f"**{_escape(point)}**",
+        f"**{_escape(language.point(lesson))}**",
         "",
+        *_names(lesson),
         *(_escape(rest).split("\n")),
         "",
-        f"Chapter: {{doc}}`../chapters/{lesson.chapter}`. Download: "
-        f"{{download}}`{lesson.name}.py <../downloads/{lesson.full_name}.py>`, "
-        f"{{download}}`{lesson.name}.ipynb <../downloads/{lesson.full_name}.ipynb>`. Run it:",
+        links,
         "",
         f"```console\n{command}\n```",
         "",
-        *(["## Example", "", f"```{{example}} {lesson.full_name}\n```", ""] if lesson.has_example else []),
-        "## Settings",
+        *([f"## {word('Example')}", "", f"```{{example}} {lesson.full_name}\n```", ""] if lesson.has_example else []),
+        f"## {word('Settings')}",
         "",
         f"```{{settings}} {lesson.full_name}\n```",
         "",
-        "## Results",
+        f"## {word('Results')}",
         "",
         f"```{{results}} {lesson.full_name}\n```",
         "",
-        "## Listings",
+        f"## {word('Listings')}",
         "",
-        "Each listing shows the function or class itself; what it needs is folded below it, and copying gives both.",
+        word(listings),
         "",
     ]
     for name in lesson.public_names:
@@ -288,8 +350,19 @@ def _lesson_page(lesson, report):
             f"```{{listing}} {lesson.full_name}.{name}\n```",
             "",
         ]
-    lines += ["## The whole lesson", "", f"```{{whole-lesson}} {lesson.full_name}\n```", ""]
+    lines += [f"## {word('The whole lesson')}", "", f"```{{whole-lesson}} {lesson.full_name}\n```", ""]
     return "\n".join(lines)
+
+
+def _names(lesson):
+    """The lesson's names in the other language and in other books, by which search finds it; Markdown lines."""
+    names = [_escape(name) for name in language.names(lesson)]
+    if not names:
+        return []
+    if language.current() == "en":
+        return [f"中文：{'、'.join(names)}。", ""]
+    also = f"。又称或相关：{'、'.join(names[1:])}" if names[1:] else ""
+    return [f"`{lesson.full_name}`{also}。", "", f"*{_escape(lesson.point)}*", ""]
 
 
 def report_docstring(lesson):
@@ -314,12 +387,13 @@ def label(lesson, name):
     return f"{lesson.full_name}.{name}".lower() + (f"-{number + 1}" if number else "")
 
 
-def _run_sphinx(source, target, doctrees, reports):
+def _run_sphinx(source, target, doctrees, reports, lang):
     from io import StringIO
 
     from docutils.utils import SystemMessage
     from sphinx.application import Sphinx
     from sphinx.errors import SphinxError
+    from sphinx.util.docutils import docutils_namespace
 
     warnings = StringIO()
     settings = {
@@ -328,7 +402,14 @@ def _run_sphinx(source, target, doctrees, reports):
         "version": __version__,
         "release": __version__,
         "html_title": "kerasnotes",
-        "extensions": EXTENSIONS,
+        "extensions": [*EXTENSIONS, MATHJAX] if lang == "en" else EXTENSIONS,
+        "language": CODES[lang],
+        "kerasnotes_language": lang,
+        "locale_dirs": ["locale"],
+        "gettext_compact": False,
+        "html_search_language": "pairs",
+        "templates_path": [str(Path(__file__).with_name("templates") / "site")],
+        "html_sidebars": {"**": SIDEBAR},
         "html_theme": "furo",
         "html_static_path": ["_static"],
         "html_css_files": ["site.css"],
@@ -346,12 +427,15 @@ def _run_sphinx(source, target, doctrees, reports):
         "exclude_patterns": ["downloads"],
         "suppress_warnings": ["config.cache"],
     }
+    if lang != "en":
+        settings["mathjax_path"] = "../../_static/mathjax/tex-chtml.js"  # 24 MB that the first language has brought
     try:
-        app = Sphinx(
-            srcdir=source, confdir=None, outdir=target, doctreedir=doctrees, buildername="html",
-            confoverrides=settings, status=None, warning=warnings, freshenv=True,
-        )  # fmt: skip
-        app.build()
+        with docutils_namespace():  # what one language's build registers is forgotten before the next
+            app = Sphinx(
+                srcdir=source, confdir=None, outdir=target, doctreedir=doctrees, buildername="html",
+                confoverrides=settings, status=None, warning=warnings, freshenv=True,
+            )  # fmt: skip
+            app.build()
     except (SphinxError, SystemMessage) as error:
         raise SiteError(f"Sphinx: {error}\n{warnings.getvalue()}") from error
     text = re.sub(r"\x1b\[[0-9;]*m", "", warnings.getvalue()).replace(str(source) + "/", "")
@@ -359,6 +443,7 @@ def _run_sphinx(source, target, doctrees, reports):
         raise SiteError(f"these pages are wrong:\n{text.strip()}")
 
 
+@functools.cache
 def api_rows():
     """The rows of chapter 16's table of calls, or an empty list where the course has no chapter 16."""
     from kerasnotes.chapter16.summary import api_table

@@ -5,17 +5,19 @@ run; what does not exist is an error with the page's name, and the site is not b
 """
 
 import ast
+import functools
 import itertools
 
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from kerasnotes.course import catalog, exercises, snippet
+from kerasnotes.course import catalog, exercises, language, snippet
+from kerasnotes.course.language import word
 from kerasnotes.course.names import source_of, top_level
 from kerasnotes.course.pages import highlights
-from kerasnotes.course.render import SYMBOLS, check_text, counts_text, number
-from kerasnotes.course.site import api_rows, label, origin_text
+from kerasnotes.course.render import SYMBOLS, check_text, number
+from kerasnotes.course.site import api_rows, counts_text, label, origin_text
 
 
 class Missing(Exception):
@@ -44,11 +46,11 @@ class Listing(_Named):
 
     def make(self, name, _):
         lesson, short = _public(name)
-        named, others, count = snippet.parts(f"{lesson.full_name}.{short}")
-        definitions = f"{count} definition{'' if count == 1 else 's'}" if count else "imports"
+        named, others, count, whole = _cut(f"{lesson.full_name}.{short}")
+        needed = ("{} definition" if count == 1 else "{} definitions") if count else "imports"
         return [
-            _listing(named, others, f"what it needs: {definitions}", snippet.cut([f"{lesson.full_name}.{short}"])),
-            _paragraph("From ", _link_to_lesson(lesson, self.env.docname), f": {short}"),
+            _listing(named, others, word(f"what it needs: {needed}").format(count), whole),
+            _paragraph(word("From "), _link_to_lesson(lesson, self.env.docname), f": {short}"),
         ]
 
 
@@ -61,7 +63,7 @@ class Example(_Named):
             raise Missing(f"{lesson.full_name} has no example()")
         source = source_of(lesson.source, top_level(lesson.tree)["example"])
         whole = snippet.cut([lesson.full_name])
-        return [_listing(source, whole, "the whole program, with the concept", whole)]
+        return [_listing(source, whole, word("the whole program, with the concept"), whole)]
 
 
 class WholeLesson(_Named):
@@ -69,7 +71,7 @@ class WholeLesson(_Named):
 
     def make(self, name, _):
         source = catalog.find_lesson(name).source
-        opened = f"<details><summary>{source.count(chr(10))} lines</summary>"
+        opened = f"<details><summary>{word('{} lines').format(source.count(chr(10)))}</summary>"
         return [nodes.raw("", opened, format="html"), _code(source), nodes.raw("", "</details>", format="html")]
 
 
@@ -79,7 +81,14 @@ class ResultFigure(_Named):
     def make(self, name, lines):
         report = _report(self.reports, name)
         field = "file" if lines and lines[0].endswith((".png", ".gif")) else "title"
-        return [_figure(name, _only(report, "figure", field, lines))]
+        return [self._translatable(_figure(name, _only(report, "figure", field, lines)))]
+
+    def _translatable(self, figure):
+        """Its caption is the page's own line, so that the page's catalogue holds its translation."""
+        caption = figure[-1]
+        caption.rawsource = caption.astext()
+        self.set_source_info(caption)
+        return figure
 
 
 class ResultTable(_Named):
@@ -110,18 +119,18 @@ class Results(_Named):
     def make(self, name, _):
         report = _report(self.reports, name)
         times = report.get("times") or {}
-        facts = [origin_text([report]), f"seed {report['seed']}", counts_text(report["counts"])]
+        facts = [origin_text([report]), f"{word('seed')} {report['seed']}", counts_text(report["counts"])]
         if times.get("seconds") is not None:
-            facts.append(f"{times['seconds']:.1f} s")
+            facts.append(word("{} s").format(f"{times['seconds']:.1f}"))
         if times.get("peak_memory_mb") is not None:
-            facts.append(f"{times['peak_memory_mb']:,} MB at most")
+            facts.append(word("{} MB at most").format(f"{times['peak_memory_mb']:,}"))
         parts = [_paragraph(" · ".join(facts))]
         for kind, group in itertools.groupby(report["records"], key=lambda record: record["kind"]):
             if kind == "check":
                 parts.append(_checks(group))
                 continue
             for record in group:
-                parts.append(_figure(name, record) if kind == "figure" else _block(kind, record))
+                parts.append(_figure(name, record) if kind == "figure" else _block(name, kind, record))
         return parts
 
 
@@ -133,7 +142,8 @@ class Origin(SphinxDirective):
     def run(self):
         reports = self.config.kerasnotes_reports
         chapter = [report for name, report in reports.items() if name.startswith(self.arguments[0] + ".")]
-        return [_paragraph(nodes.emphasis(text=f"Results on this page: {origin_text(chapter)}."))] if chapter else []
+        text = word("Results on this page: {}.").format(origin_text(chapter)) if chapter else ""
+        return [_paragraph(nodes.emphasis(text=text))] if chapter else []
 
 
 class Settings(_Named):
@@ -146,7 +156,7 @@ class Settings(_Named):
             for setting in lesson.settings
         ]
         if not rows:
-            return [_paragraph("None.")]
+            return [_paragraph(word("None."))]
         return [_table(["flag", "default", "expected", "meaning"], rows)]
 
 
@@ -159,7 +169,7 @@ class Tasks(_Named):
         if not found:
             raise Missing(f"{chapter.name} has no exercises")
         whole = (
-            f"All of them as a notebook: {{download}}`{chapter.name}.exercises.ipynb "
+            f"{word('All of them as a notebook')}: {{download}}`{chapter.name}.exercises.ipynb "
             f"</downloads/{chapter.name}.exercises.ipynb>`."
         )
         return [*self.parse_text_to_nodes(whole), *map(self._exercise, found)]
@@ -167,16 +177,16 @@ class Tasks(_Named):
     def _exercise(self, exercise):
         section = nodes.section(ids=[f"exercise-{exercise.number.replace('.', '-')}"])
         section += nodes.title(text=f"{exercise.number} {exercise.task.title}")
-        facts = f"{exercise.kind} · {exercise.task.minutes} minutes · explained by "
+        facts = f"{word(exercise.kind)} · {word('{} minutes').format(exercise.task.minutes)} · {word('explained by')} "
         section += _paragraph(facts, _link_to_lesson(catalog.find_lesson(exercise.task.lesson), self.env.docname))
         section += self.parse_text_to_nodes(exercise.task.text)
         section += _code(f"python -m kerasnotes exercise {exercise.number}", "text")
         section += _code(exercise.start.rstrip())
         for i, hint in enumerate(exercise.task.hints):
-            section += self._folded(f"Hint {i + 1}", self.parse_text_to_nodes(hint))
+            section += self._folded(f"{word('Hint')} {i + 1}", self.parse_text_to_nodes(hint))
         code, dotted = exercise.solution
-        origin = [] if dotted is None else [_paragraph("From ", self._name(dotted), ".")]
-        section += self._folded("Solution", [_code(code.rstrip()), *origin])
+        origin = [] if dotted is None else [_paragraph(word("From "), self._name(dotted), ".")]
+        section += self._folded(word("Solution"), [_code(code.rstrip()), *origin])
         return section
 
     def _name(self, dotted):
@@ -225,8 +235,10 @@ class AllCorrections(_Index):
         for lesson in self.shown():
             link = _link_to_lesson(lesson, self.env.docname)
             for record in _kind(self.reports[lesson.full_name], "correction"):
-                rows.append([link.deepcopy(), *(record[each] for each in ("topic", "course", "correct", "shown_by"))])
-        return [_table(["lesson", "about", "the notes", "correct", "shown by"], rows) if rows else _paragraph("None.")]
+                rows.append([link.deepcopy(), *language.correction(lesson.full_name, record).values()])
+        return [
+            _table(["lesson", "about", "the notes", "correct", "shown by"], rows) if rows else _paragraph(word("None."))
+        ]
 
 
 class AllApis(_Index):
@@ -254,7 +266,7 @@ class Gallery(_Index):
                 continue
             try:
                 record = _only(self.reports[name], "figure", "title", [entry["figure"]])
-                figure = _figure(name, record, entry["caption"])
+                figure = _figure(name, record, word(entry["caption"]))
             except Missing as error:
                 raise self.error(f"gallery, {name}: {error}") from error
             figure[-1] += [nodes.Text(" "), _link_to_lesson(catalog.find_lesson(name), self.env.docname)]
@@ -342,6 +354,12 @@ def _only(report, kind, field, lines):
     return (exact or found)[0]
 
 
+@functools.cache
+def _cut(name):
+    """A listing in both languages: what `snippet.parts` gives, and the whole program."""
+    return *snippet.parts(name), snippet.cut([name])
+
+
 # --- making nodes ----------------------------------------------------------------------------------------------------
 
 
@@ -354,7 +372,7 @@ def _link(page, kind, target, text):
 
 
 def _link_to_lesson(lesson, page):
-    return _link(page, "doc", f"/lessons/{lesson.full_name}", lesson.full_name)
+    return _link(page, "doc", f"/lessons/{lesson.full_name}", language.title(lesson))
 
 
 def _inline(text):
@@ -392,14 +410,15 @@ def _figure(lesson, record, caption=None):
     return nodes.figure("", image, nodes.caption("", "", *_inline(caption or title)))
 
 
-def _block(kind, record):
+def _block(lesson, kind, record):
     if kind == "table":
         return _record_table(record)
     if kind == "note":
         return nodes.note("", _paragraph(record["text"]))
-    box = nodes.admonition("", nodes.title(text=f"Correction: {record['topic']}"), classes=["attention"])
+    record = language.correction(lesson, record)
+    box = nodes.admonition("", nodes.title(text=f"{word('Correction')}: {record['topic']}"), classes=["attention"])
     for name, field in (("The notes", "course"), ("Correct", "correct"), ("Shown by", "shown_by")):
-        box += _paragraph(nodes.emphasis(text=f"{name}: "), record[field])
+        box += _paragraph(nodes.emphasis(text=f"{word(name)}: "), record[field])
     return box
 
 
@@ -422,7 +441,7 @@ def _table(columns, rows, classes=()):
     group = nodes.tgroup(cols=len(columns))
     group += [nodes.colspec(colwidth=1) for _ in columns]
     head, body = nodes.thead(), nodes.tbody()
-    head += _row(columns)
+    head += _row([word(column) for column in columns])
     body += [_row(row) for row in rows]
     group += [head, body]
     return nodes.table("", group, classes=["colwidths-auto", *classes])

@@ -7,7 +7,7 @@ read; no lesson is imported.
 """
 
 from kerasnotes import __version__
-from kerasnotes.course import catalog
+from kerasnotes.course import catalog, language
 from kerasnotes.course.names import Alias, bound_names, globals_of, source_of, top_level
 
 PACKAGE_PREFIX = "kerasnotes"
@@ -76,7 +76,7 @@ def find(name):
     """
     parts = name.removeprefix(PACKAGE_PREFIX + ".").split(".")
     known = {lesson.name for chapter in catalog.chapters() for lesson in chapter.lessons}
-    if len(parts) == 3 or (len(parts) == 2 and parts[0] in known):
+    if len(parts) == 3 or (len(parts) == 2 and (parts[0] in known or language.find(parts[0]))):
         lesson = catalog.find_lesson(".".join(parts[:-1]))
         if parts[-1] == "example" and lesson.has_example:
             return lesson, ("example",)

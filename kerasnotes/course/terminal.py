@@ -2,14 +2,20 @@
 
 import contextlib
 import os
+import re
 import sys
 
+from rich.cells import cell_len
 from rich.console import Console as RichConsole
 
 from kerasnotes.course import catalog
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 WIDTH = 120  # where there is no terminal to ask
+# What a line may not be broken within: a word, or a Chinese character with the punctuation that follows it.
+PARTS = re.compile(
+    r"(?:[（“「]?[\u2e80-\u9fff][，。；：、？！）”」…]*|[^\s\u2e80-\u9fff]+[，。；：、？！）”」]*)\s*|\s+"
+)
 
 
 class Console(RichConsole):
@@ -31,6 +37,22 @@ def make_output_safe():
                 stream.reconfigure(errors="replace")
             else:
                 stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+def wrapped(text, console, indent):
+    """Text in lines that fit beside an indent, broken between words and between Chinese characters.
+
+    Where nobody looks at lines, in a file or a pipe, it stays one line, which `grep` finds as a whole.
+    """
+    width = console.width - indent
+    if width < 20 or not (console.is_terminal or "COLUMNS" in os.environ) or cell_len(text) <= width:
+        return text
+    lines = [""]
+    for part in PARTS.findall(text):
+        if lines[-1] and cell_len(lines[-1] + part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return f"\n{' ' * indent}".join(line.rstrip() for line in lines)
 
 
 def print_code(text):

@@ -1,0 +1,256 @@
+"""The course in Chinese: nothing is missing or stale, one word for each term, lessons found by their Chinese names."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from kerasnotes.__main__ import main
+from kerasnotes.course import catalog, exercises, language, pages, records
+from kerasnotes.course.terminal import Console, wrapped
+
+ROOT = catalog.PACKAGE.parent
+COURSE = language.course()
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+LESSONS = [lesson for chapter in catalog.chapters() for lesson in chapter.lessons]
+
+
+@pytest.fixture
+def chinese():
+    with language.using("zh"):
+        yield
+
+
+# --- zh.json ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_has_one_form_so_that_changes_are_small():
+    text = Path(language.__file__).with_name("zh.json").read_text(encoding="utf-8")
+    assert text == json.dumps(COURSE, ensure_ascii=False, indent=1) + "\n"
+
+
+def test_every_lesson_and_chapter_is_there_and_nothing_else():
+    assert list(COURSE["lessons"]) == [lesson.full_name for lesson in LESSONS]
+    assert list(COURSE["chapters"]) == [chapter.name for chapter in catalog.chapters()]
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.full_name)
+def test_a_lessons_chinese_translates_todays_english(lesson):
+    entry = COURSE["lessons"][lesson.full_name]
+    assert entry["english"] == lesson.headline, "translate the point anew and copy the English"
+    assert CHINESE.search(entry["title"])
+    assert CHINESE.search(entry["point"])
+    assert entry["point"].endswith("。")
+
+
+def test_what_chapters_are_about_translates_todays_english():
+    stale = [c.name for c in catalog.chapters() if COURSE["chapters"][c.name]["english"] != c.about]
+    assert not stale, "translate these anew and copy the English"
+    for chapter in catalog.chapters():
+        assert COURSE["chapters"][chapter.name]["title"] == chapter.titles[2]
+
+
+def test_exercises_and_corrections_translate_todays_english():
+    with language.using("en"):
+        tasks = {exercise.number: exercise.task for exercise in exercises.every()}
+    for number, entry in COURSE["tasks"].items():
+        assert entry["english"] == language.task_digest(tasks[number]), f"{number}: translate it anew"
+        assert len(entry["hints"]) == len(tasks[number].hints), number
+    reports = {lesson.full_name: records.load(lesson) for lesson in LESSONS}
+    said = {f"{name}: {record['topic']}": record for name, record in pages.all_corrections(reports)}
+    for name, entry in COURSE["corrections"].items():
+        digest = language.digest(*(said[name][key] for key in ("topic", "course", "correct", "shown_by")))
+        assert entry["english"] == digest, f"{name}: translate it anew"
+
+
+def test_a_changed_point_is_shown_in_english(monkeypatch, chinese):
+    lesson = catalog.find_lesson("chapter08.clipping")
+    assert language.point(lesson) == COURSE["lessons"]["chapter08.clipping"]["point"]
+    changed = {**COURSE["lessons"]["chapter08.clipping"], "english": "Another point."}
+    monkeypatch.setitem(COURSE["lessons"], "chapter08.clipping", changed)
+    assert language.point(lesson) == lesson.headline
+
+
+def test_a_task_is_chinese_as_long_as_its_english_is_the_same(monkeypatch, chinese):
+    from kerasnotes.course.tasks import Predict, Value
+
+    task = Predict(
+        "Fade", "chapter08.bptt", 5, "How much?", ("a", "b", "c"), (Value("x", "the factor", lambda: 1),), ""
+    )
+    entry = {"title": "消失", "text": "多少？", "hints": ["甲", "乙", "丙"], "values": ["因子"]}
+    monkeypatch.setitem(COURSE["tasks"], "08.9", {**entry, "english": language.task_digest(task)})
+    said = language.task("08.9", task)
+    assert (said.title, said.hints, said.values[0].text) == ("消失", ("甲", "乙", "丙"), "因子")
+    assert said.values[0].want is task.values[0].want
+    monkeypatch.setitem(COURSE["tasks"], "08.9", {**entry, "english": "another"})
+    assert language.task("08.9", task) is task
+    with language.using("en"):
+        assert language.task("08.9", task) is task
+
+
+def test_a_name_means_one_lesson():
+    found = {}
+    for full_name, entry in COURSE["lessons"].items():
+        for name in (entry["title"], *entry["aliases"]):
+            other = found.setdefault(language._folded(name), full_name)
+            assert other == full_name, f"{name} means {other} and {full_name}"
+            assert name not in {lesson.name for lesson in LESSONS}
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "lesson"),
+    [
+        ("梯度裁剪", "chapter08.clipping"),
+        ("梯度截断", "chapter08.clipping"),
+        ("早停", "chapter05.early_stopping"),
+        ("提前停止", "chapter05.early_stopping"),
+        ("蒙特卡洛", "chapter12.monte_carlo"),
+        ("KL 散度", "chapter10.kl_divergence"),
+        ("kl散度", "chapter10.kl_divergence"),
+        ("tf.data", "chapter01.pipelines"),
+        ("clipping", "chapter08.clipping"),
+    ],
+)
+@pytest.mark.parametrize("wanted", ["en", "zh"])
+def test_a_lesson_is_found_by_its_chinese_names_in_any_language(name, lesson, wanted, capsys):
+    assert main(["--language", wanted, "show", name]) == 0
+    assert capsys.readouterr().out == catalog.find_lesson(lesson).source
+
+
+def test_a_snippet_is_cut_by_a_chinese_name(capsys):
+    assert main(["snippet", "梯度裁剪"]) == 0
+    whole = capsys.readouterr().out
+    assert "def clip_by_global_norm" in whole
+    assert "example()" in whole
+    assert main(["snippet", "梯度裁剪.cosine"]) == 0
+    assert "def cosine" in capsys.readouterr().out
+
+
+def test_a_wrong_chinese_name_is_answered_with_near_ones(capsys):
+    assert main(["show", "梯度裁"]) == 2
+    assert "梯度裁剪" in capsys.readouterr().err
+    assert main(["show", "量子力学"]) == 2
+    assert "There is no lesson '量子力学'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("environment", "wanted"),
+    [
+        ({}, "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "zh"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "en_GB.UTF-8"}, "en"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "en"),
+        ({"LANG": "en_GB", "LC_MESSAGES": "zh_TW"}, "zh"),
+        ({"LANG": "en_GB", "LC_ALL": "en_GB", "LANGUAGE": "fr:zh_CN:en"}, "zh"),
+        ({"LANG": "zh_CN", "LANGUAGE": "en:zh"}, "en"),
+        ({"LANG": "zh_CN", "LANGUAGE": ""}, "zh"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+    ],
+)
+def test_the_environment_chooses_as_for_gettext(environment, wanted, monkeypatch, capsys):
+    for name in language.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert language.current() == wanted
+    assert main([]) == 0
+    assert ("按全局范数裁剪会缩短步子" in capsys.readouterr().out) == (wanted == "zh")
+    for asked in language.LANGUAGES:
+        assert main(["--language", asked]) == 0
+        shown = capsys.readouterr().out
+        assert ("按全局范数裁剪会缩短步子" in shown) == (asked == "zh")
+        assert ("Clipping by global norm shortens" in shown) == (asked == "en")
+
+
+@pytest.mark.parametrize("arguments", [["--language", "fr"], ["--language"], ["chapter08", "--list", "--language=x"]])
+def test_another_language_is_refused(arguments, capsys):
+    assert main(arguments) == 2
+    assert "--language: expected en or zh" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--language=zh", "chapter08", "--list"], ["chapter08", "--list", "--language", "zh"]]
+)
+def test_a_chapter_is_listed_in_chinese(arguments, capsys):
+    assert main(arguments) == 0
+    assert "梯度裁剪 · 按全局范数裁剪会缩短步子，而保持它的方向。" in capsys.readouterr().out
+
+
+def test_help_of_a_chapter_is_headed_in_chinese(capsys):
+    with pytest.raises(SystemExit):
+        main(["chapter08", "--help", "--language", "zh"])
+    text = capsys.readouterr().out
+    assert text.count("第 08 章 · 循环神经网络") == 1
+    assert COURSE["chapters"]["chapter08"]["about"] in text
+
+
+def console_of(width):
+    return Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+
+
+@pytest.mark.parametrize("wanted", ["en", "zh"])
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_contents_fit_a_terminal_and_lose_nothing(wanted, width):
+    from kerasnotes.course import contents
+
+    console = console_of(width)
+    with language.using(wanted):
+        contents.print_contents(console)
+        lines = console.file.getvalue().split("\n")
+        flat = "".join("".join(lines).split())
+        for lesson in LESSONS:
+            assert "".join(language.line(lesson).split()) in flat
+    longest = max(lines, key=cell_len)
+    assert cell_len(longest) <= width or "python -m kerasnotes" in longest
+    commands = [line for line in lines if "python -m kerasnotes" in line]
+    assert {cell_len(line.partition("python")[0]) for line in commands} == {25}
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("一二三四五六七八九，十一二三", ["一二三四五六七八九，", "十一二三"]),
+        ("一二三四五六七八九十，一二三", ["一二三四五六七八九", "十，一二三"]),
+        ("一二三四五六七八九（十）", ["一二三四五六七八九", "（十）"]),
+        ("训练一个简单循环用的 SimpleRNN 层", ["训练一个简单循环用的", "SimpleRNN 层"]),
+        ("a short and a longer one", ["a short and a longer", "one"]),
+        ("short", ["short"]),
+    ],
+)
+def test_lines_break_between_characters_and_never_before_punctuation(text, lines):
+    assert wrapped(text, console_of(30), 10).split("\n" + " " * 10) == lines
+    assert wrapped(text, Console(file=io.StringIO(), width=30), 10) == text  # a file gets it in one piece
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "gbk", "latin-1", "utf-8"])
+def test_no_encoding_of_a_console_breaks_chinese(encoding):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "kerasnotes", "--language", "zh"]
+    found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert (found.returncode, found.stderr) == (0, b"")
+    assert "梯度裁剪" in found.stdout.decode("utf-8")  # a pipe gets UTF-8
+
+
+def test_a_console_without_chinese_is_not_given_it_unasked(monkeypatch):
+    monkeypatch.setenv("LANGUAGE", "zh")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert language.current() == "en"
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="gbk"))
+    assert language.current() == "zh"
+
+
+def test_records_and_reports_stay_english(chinese):
+    entries = records.gather()
+    assert records.table(entries).startswith("# Recorded runs")
+    path = pages.PAGES / "corrections.md"
+    assert pages.texts()[path] == path.read_text(encoding="utf-8")
