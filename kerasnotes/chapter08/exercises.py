@@ -66,9 +66,10 @@ masked = Write(
     title="The last state of padded sentences",
     lesson="chapter08.sequences",
     minutes=15,
-    text=r"""Sentences of different lengths are padded to a rectangle, and a mask says what is a word. Write the loop of
-a simple recurrent network, h_t = tanh(x_t W_xh + h_{t-1} W_hh + b), in which padding does not count: where
-the mask is False, the state stays as it was. It begins at zeros. What is returned is the last state.""",
+    text=r"""Sentences of different lengths are padded to a rectangle, and a mask says what is a word. Write the loop
+of a simple recurrent network, h_t = tanh(x_t W_xh + h_{t-1} W_hh + b), in which padding does not count:
+where the mask is False, the state stays as it was. It begins at zeros. What is returned is the last
+state.""",
     start='''import numpy as np
 
 
@@ -134,8 +135,8 @@ fading = Predict(
     minutes=10,
     text=r"""A cell has one unit with the recurrent weight 1.25, and its inputs happen to hold the state at h = 0.6
 throughout. By which factor does a gradient change in one step back, and in ten? After how many steps is
-less than one per cent left? For which recurrent weight would it neither fade nor grow at this state? Ask
-yourself why that is no remedy.""",
+less than one per cent left? For which recurrent weight would it neither fade nor grow at this state?
+Ask yourself why that is no remedy.""",
     hints=(
         "One step back multiplies by the recurrent weight and by the slope of tanh at the state.",
         "The slope of tanh where its value is h is 1 − h², here 0.64.",
@@ -254,10 +255,11 @@ through_time = Write(
     title="The gradient of the recurrent weights",
     lesson="chapter08.bptt",
     minutes=20,
-    text=r"""A network h_t = tanh(x_t W_xh + h_{t-1} W_hh + b) has run over T steps; the loss depends on the last state
-only. Go back from there: with δ_t the gradient at the sum inside the tanh of step t, add up what each step
-gives to the gradient of W_hh, and carry δ_t back through W_hh to the state before. In the first check W_hh
-is 2, the states are 0, 0.5 and 0.8, and the gradient of the last state is 1: work it out by hand first.""",
+    text=r"""A network h_t = tanh(x_t W_xh + h_{t-1} W_hh + b) has run over T steps; the loss depends on the last
+state only. Go back from there: with δ_t the gradient at the sum inside the tanh of step t, add up what
+each step gives to the gradient of W_hh, and carry δ_t back through W_hh to the state before. In the
+first check W_hh is 2, the states are 0, 0.5 and 0.8, and the gradient of the last state is 1: work it
+out by hand first.""",
     start='''import numpy as np
 
 
@@ -330,10 +332,10 @@ truncation = Predict(
     lesson="chapter08.bptt",
     minutes=15,
     text=r"""A sequence has steps 0 to 9. Its inputs are zero from step 6 on, and there is a loss only at step 9. The
-gradient of W_xh is computed with truncation, for each window k = 1, …, 10: with sliding windows, where the
-loss reaches back over k steps, its own included, and in chunks of k steps that begin at step 0. In which
-cases is it not zero? Two lists of ten numbers, 1 for not zero. (What does the second say about "the
-longest chunks that fit"?)""",
+gradient of W_xh is computed with truncation, for each window k = 1, …, 10: with sliding windows, where
+the loss reaches back over k steps, its own included, and in chunks of k steps that begin at step 0. In
+which cases is it not zero? Two lists of ten numbers, 1 for not zero. (What does the second say about
+"the longest chunks that fit"?)""",
     hints=(
         "The gradient of W_xh gets x_t times δ_t from each step: only steps 0 to 5 have inputs.",
         "So the question is whether the way back from step 9 reaches step 5.",
@@ -430,8 +432,8 @@ clipping = Write(
     lesson="chapter08.clipping",
     minutes=10,
     text=r"""Write gradient clipping by global norm: the norm ‖g‖ of all numbers of all gradients together, and one
-common factor c / max(‖g‖, c) for all of them. Before you run it: what becomes of the gradients (3, 4) and (12) at
-c = 6.5, and what at c = 20?""",
+common factor c / max(‖g‖, c) for all of them. Before you run it: what becomes of the gradients (3, 4)
+and (12) at c = 6.5, and what at c = 20?""",
     start='''import tensorflow as tf
 
 
@@ -485,7 +487,7 @@ def _clipped(kind, bound):
     result = {
         "global_norm": lambda: lesson.clip_by_global_norm(gradients, bound)[0],
         "value": lambda: lesson.clip_by_value(gradients, -bound, bound),
-        "norm": lambda: lesson.clip_by_norm(gradients, bound),
+        "norm": lambda: [lesson.clip_by_norm(gradient, bound) for gradient in gradients],
     }[kind]()
     return [float(number) for tensor in result for number in np.asarray(tensor)]
 
@@ -499,9 +501,9 @@ by_hand = Predict(
     title="Three ways to clip, by hand",
     lesson="chapter08.clipping",
     minutes=10,
-    text=r"""Gradients (2, 3) and (6) are clipped by hand: by global norm at 3.5, by value at 2.5, and tensor by tensor at
-norm 2.5. What comes out in the three cases (lists of three numbers)? And what is the cosine of the angle
-between the original gradient and the one clipped by value?""",
+    text=r"""Gradients (2, 3) and (6) are clipped by hand: by global norm at 3.5, by value at 2.5, and tensor by
+tensor at norm 2.5. What comes out in the three cases (lists of three numbers)? And what is the cosine
+of the angle between the original gradient and the one clipped by value?""",
     hints=(
         "All numbers together: 4 + 9 + 36 = 49.",
         "By value every number is cut to at most 2.5. Tensor by tensor, (2, 3) has the norm √13 and (6) the norm 6.",
@@ -602,9 +604,9 @@ surprise = Mend(
     title="A model that can never be sure",
     lesson="chapter08.language_model",
     minutes=10,
-    text=r"""This program computes the perplexity of a language model. For a model with equal logits it is right. But for
-one that is nearly sure of the right character, of two, it says 1.37 in place of 1.0001, and however sure the
-model is, it never falls below that. Mend `perplexity`.""",
+    text=r"""This program computes the perplexity of a language model. For a model with equal logits it is right. But
+for one that is nearly sure of the right character, of two, it says 1.37 in place of 1.0001, and however
+sure the model is, it never falls below that. Mend `perplexity`.""",
     start=_SOFTMAX_TWICE,
     name="perplexity",
     solution_code=_SOFTMAX_TWICE.replace("    probabilities = tf.nn.softmax(logits)\n", "").replace(
