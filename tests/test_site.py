@@ -235,6 +235,36 @@ def test_a_lesson_has_a_chinese_page_with_title_point_and_other_names(site):
     assert "chapter08.clipping<" not in sidebar
 
 
+def test_the_sidebar_marks_the_current_page_as_sphinx_does(site):
+    from kerasnotes.course.site_languages import marked, unmarked
+
+    sphinx = (
+        '<p class="caption"><span>x</span></p>\n<ul class="current">\n'
+        '<li class="toctree-l1"><a class="reference internal" href="../1.html">1</a><ul>\n'
+        '<li class="toctree-l2"><a class="reference internal" href="a.html">a</a></li>\n</ul>\n</li>\n'
+        '<li class="toctree-l1 current"><a class="reference internal" href="../2.html">2</a><ul class="current">\n'
+        '<li class="toctree-l2 current"><a class="current reference internal" href="#">b</a></li>\n'
+        "</ul>\n</li>\n</ul>\n"
+        '<p class="caption"><span>y</span></p>\n<ul>\n'
+        '<li class="toctree-l1"><a class="reference internal" href="../3.html">3</a></li>\n</ul>\n'
+    )
+    assert "current" not in unmarked(sphinx, "b.html")
+    assert marked(unmarked(sphinx, "b.html"), "b.html") == sphinx
+    other = marked(unmarked(sphinx, "b.html"), "a.html")
+    assert unmarked(other, "a.html") == unmarked(sphinx, "b.html")
+    for folder in (site, site / "zh"):
+        for name in ("chapter08.clipping", "chapter08.fading_gradients"):
+            page = text_of(folder, f"lessons/{name}.html").partition('class="sidebar-tree"')[2].partition("<article")[0]
+            assert page.count("current-page") == 1
+            (chosen,) = re.findall(r'current-page"><a class="current reference internal" href="#">(.*?)</a>', page)
+            assert chosen == (name if folder == site else language.course()["lessons"][name]["title"])
+            assert page.count('checked=""') == 1
+        assert (
+            'checked=""'
+            not in text_of(folder, "search.html").partition('class="sidebar-tree"')[2].partition("<article")[0]
+        )
+
+
 def test_indexes_name_everything(site):
     names = text_of(site, "names.html")
     assert all(name in names for name in catalog.find_lesson("chapter08.clipping").public_names)

@@ -58,7 +58,7 @@ class Example(_Named):
     """A lesson's example, below it folded the concept; the copy button copies both as one program."""
 
     def make(self, name, _):
-        lesson = catalog.find_lesson(name)
+        lesson = _lesson(name)
         if not lesson.has_example:
             raise Missing(f"{lesson.full_name} has no example()")
         source = source_of(lesson.source, top_level(lesson.tree)["example"])
@@ -70,7 +70,7 @@ class WholeLesson(_Named):
     """A lesson's file, folded away."""
 
     def make(self, name, _):
-        source = catalog.find_lesson(name).source
+        source = _lesson(name).source
         opened = f"<details><summary>{word('{} lines').format(source.count(chr(10)))}</summary>"
         return [nodes.raw("", opened, format="html"), _code(source), nodes.raw("", "</details>", format="html")]
 
@@ -150,7 +150,7 @@ class Settings(_Named):
     """The settings of a lesson, which are its flags."""
 
     def make(self, name, _):
-        lesson = catalog.find_lesson(name)
+        lesson = _lesson(name)
         rows = [
             [f"`--{setting.name.replace('_', '-')}`", _default_text(setting), setting.expected, setting.help]
             for setting in lesson.settings
@@ -178,7 +178,7 @@ class Tasks(_Named):
         section = nodes.section(ids=[f"exercise-{exercise.number.replace('.', '-')}"])
         section += nodes.title(text=f"{exercise.number} {exercise.task.title}")
         facts = f"{word(exercise.kind)} · {word('{} minutes').format(exercise.task.minutes)} · {word('explained by')} "
-        section += _paragraph(facts, _link_to_lesson(catalog.find_lesson(exercise.task.lesson), self.env.docname))
+        section += _paragraph(facts, _link_to_lesson(_lesson(exercise.task.lesson), self.env.docname))
         section += self.parse_text_to_nodes(exercise.task.text)
         section += _code(f"python -m kerasnotes exercise {exercise.number}", "text")
         section += _code(exercise.start.rstrip())
@@ -248,7 +248,7 @@ class AllApis(_Index):
         rows = []
         for row in api_rows():
             known = row.lesson in self.reports
-            link = _link_to_lesson(catalog.find_lesson(row.lesson), self.env.docname) if known else row.lesson
+            link = _link_to_lesson(_lesson(row.lesson), self.env.docname) if known else row.lesson
             rows.append(
                 [f"`{row.call}`", ", ".join(row.arguments), row.state, f"`{row.today}`" if row.today else "", link]
             )
@@ -269,7 +269,7 @@ class Gallery(_Index):
                 figure = _figure(name, record, word(entry["caption"]))
             except Missing as error:
                 raise self.error(f"gallery, {name}: {error}") from error
-            figure[-1] += [nodes.Text(" "), _link_to_lesson(catalog.find_lesson(name), self.env.docname)]
+            figure[-1] += [nodes.Text(" "), _link_to_lesson(_lesson(name), self.env.docname)]
             items += figure
         return [items]
 
@@ -278,7 +278,7 @@ class LessonRole(SphinxRole):
     """A link to a lesson's page."""
 
     def run(self):
-        return self.made(lambda: _link_to_lesson(catalog.find_lesson(self.text), self.env.docname))
+        return self.made(lambda: _link_to_lesson(_lesson(self.text), self.env.docname))
 
     def made(self, make):
         try:
@@ -319,12 +319,18 @@ class MeasuredRole(LessonRole):
 
 
 def _report(reports, name):
-    catalog.find_lesson(name)
+    _lesson(name)
     if name not in reports:
         raise Missing(f"no results; python -m kerasnotes.{name.replace('.', ' ')} makes them")
     return reports[name]
 
 
+@functools.cache
+def _lesson(name):
+    return catalog.find_lesson(name)
+
+
+@functools.cache
 def _public(name):
     lesson, names = snippet.find(name)
     if len(names) != 1 or names[0] not in lesson.public_names:

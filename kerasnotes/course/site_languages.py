@@ -72,6 +72,49 @@ def _add_languages(app, page, template, context, doctree):
     context["metatags"] = (context.get("metatags") or "") + "\n".join(links)
 
 
+# --- the sidebar's tree, which is a third of the build where each page makes its own ---------------------------------
+
+
+def _share_tree(app, page, template, context, doctree):
+    """One tree for all pages of a folder; only the marks of the current page differ."""
+    own, make = page.rpartition("/")[2] + ".html", context.get("toctree")
+    trees = app.__dict__.setdefault("kerasnotes_trees", {})
+
+    def toctree(**options):
+        key = (page.rpartition("/")[0], repr(sorted(options.items())))
+        if key not in trees:
+            trees[key] = unmarked(make(**options), own)
+        return marked(trees[key], own)
+
+    if make:
+        context["toctree"] = toctree
+
+
+def unmarked(tree, own):
+    """A tree as Sphinx makes it for one page, without the marks of that page."""
+    tree = re.sub(r'(<li class="toctree-l\d) current">', r'\1">', tree.replace('<ul class="current">', "<ul>"))
+    return tree.replace(
+        '<a class="current reference internal" href="#">', f'<a class="reference internal" href="{own}">'
+    )
+
+
+def marked(tree, own):
+    """A tree with the marks that Sphinx gives the current page, its list and those above it."""
+    found = re.search(rf'<li class="toctree-l(\d)"><a class="reference internal" href="{re.escape(own)}">', tree)
+    if found is None:
+        return tree
+    level, place = int(found[1]), found.start()
+    link = f'<li class="toctree-l{level} current"><a class="current reference internal" href="#">'
+    tree = tree[:place] + link + tree[found.end() :]
+    for above in range(level - 1, -1, -1):
+        start = tree.rfind("<ul>" if above else "</p>\n<ul>", 0, place)
+        tree = tree[:start] + tree[start:].replace("<ul>", '<ul class="current">', 1)
+        if above:
+            place = tree.rfind(f'<li class="toctree-l{above}">', 0, start)
+            tree = tree[:place] + tree[place:].replace(f"toctree-l{above}", f"toctree-l{above} current", 1)
+    return tree
+
+
 _highlighted = {}  # both languages show the same listings
 
 
@@ -95,5 +138,6 @@ def setup(app):
     if app.config.kerasnotes_language != LANGUAGES[0]:
         app.add_builder(SecondBuilder, override=True)
     app.connect("html-page-context", _add_languages)
+    app.connect("html-page-context", _share_tree, priority=400)  # before the theme, which draws it
     app.connect("builder-inited", _remember_listings)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
