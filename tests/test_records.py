@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from kerasnotes.course import catalog, contents, records, render, store
+from kerasnotes.course.run import run_lesson
 from kerasnotes.course.terminal import Console
 
 ROOT = catalog.PACKAGE.parent
@@ -155,7 +156,7 @@ def quiet():
 
 @pytest.fixture
 def runs(monkeypatch, report, picture):
-    """`run_lesson` gives the report at once; what is in `outcomes` is raised, or changes the report."""
+    """A run gives the report at once; what is in `outcomes` is raised, or changes the report."""
     outcomes, ran = {}, []
 
     def run_lesson(lesson, settings, **keywords):
@@ -167,6 +168,7 @@ def runs(monkeypatch, report, picture):
         return given, {"f.png": picture}
 
     monkeypatch.setattr("kerasnotes.course.run.run_lesson", run_lesson)
+    monkeypatch.setattr(records, "run_apart", lambda lesson, settings, provenance: run_lesson(lesson, settings))
     run_lesson.outcomes, run_lesson.ran = outcomes, ran
     return run_lesson
 
@@ -194,6 +196,19 @@ def test_what_does_not_hold_is_no_record(tmp_path, runs, prints, quiet, report):
     assert records.load(THREE[1], tmp_path) is not None
     assert (tmp_path / "failed" / "chapter08" / "sequences" / "report.json").is_file()
     assert "missed by 1" in quiet.file.getvalue()
+
+
+def test_a_lesson_runs_in_a_process_of_its_own_and_may_die_there(report):
+    lesson, provenance = catalog.find_lesson("chapter01.tensors"), {"fingerprint": "f"}
+    settings = store.default_settings(lesson)
+    ran, images = records.run_apart(lesson, settings, provenance)
+    here, _ = run_lesson(lesson, settings, provenance=provenance)
+    assert render.without_times(ran)["records"] == render.without_times(here)["records"]
+    assert {r["file"] for r in ran["records"] if r["kind"] == "figure"} == set(images)
+    dead, images = records.run_apart(SimpleNamespace(full_name="chapter01.none", point=""), settings, provenance)
+    assert "exit code 1" in dead["error"]
+    assert (dead["status"], images) == ("error", {})
+    assert set(dead) == set(ran)
 
 
 def test_a_sample_depends_on_its_key_only_and_covers_the_course():

@@ -9,14 +9,17 @@ import hashlib
 import io
 import json
 import math
+import multiprocessing
 import os
+import signal
+import threading
 import time
 
 from kerasnotes.course import catalog, fingerprint, render, store
 
 SCALE, SEED = "default", 0
 COLOURS = 256
-SKEWED = 5.0  # positive numbers that differ by more than this factor are compared by their logarithms
+SKEWED = 2.0  # positive numbers that differ by more than this factor are compared by their logarithms
 
 
 def folder(lesson, root=None):
@@ -124,7 +127,7 @@ def smaller(name, image):
 
 
 def run(lessons, prints, console, root=None, failed=None):
-    """Run lessons and store each as soon as it has ended and holds.
+    """Run lessons, each in a process of its own, and store each as soon as it has ended and holds.
 
     Args:
         lessons: What to run, in this order.
@@ -136,10 +139,7 @@ def run(lessons, prints, console, root=None, failed=None):
     Returns:
         Names of lessons that do not hold.
     """
-    from kerasnotes.course.progress import Tracker
-    from kerasnotes.course.run import run_lesson
-
-    bad, tracker, start = [], Tracker(console), time.monotonic()
+    bad, start = [], time.monotonic()
     whole = sum(map(expected_seconds, lessons))
     done = 0.0
     for position, lesson in enumerate(lessons, 1):
@@ -149,15 +149,8 @@ def run(lessons, prints, console, root=None, failed=None):
         if _reads_records(lesson):
             prints = fingerprints(root)  # it reads what this very command has just stored
         depends = prints.depends(lesson)
-        try:
-            report, images = run_lesson(
-                lesson,
-                store.default_settings(lesson),
-                progress=tracker,
-                provenance={"versions": store.versions(), "fingerprint": fingerprint.digest_of(depends)},
-            )
-        finally:
-            tracker.close()
+        provenance = {"versions": store.versions(), "fingerprint": fingerprint.digest_of(depends)}
+        report, images = run_apart(lesson, store.default_settings(lesson), provenance)
         done += expected_seconds(lesson)
         summary = f"  {render.counts_text(report['counts'])} · {report['times']['seconds']:.1f} s"
         if report["status"] == "passed":
@@ -171,6 +164,56 @@ def run(lessons, prints, console, root=None, failed=None):
             store.save(failed / lesson.chapter / lesson.name, report, images)
             console.print(f"  not recorded; the run is in {failed / lesson.chapter / lesson.name}", style="red")
     return bad
+
+
+def run_apart(lesson, settings, provenance):
+    """Run a lesson in a process of its own, so that the memory it is said to need is not that of others before it.
+
+    Returns:
+        `(report, images)`, as `run_lesson` does; a process that dies gives a report with an error.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_apart, args=(sender, lesson.full_name, settings, provenance), daemon=True)
+    process.start()
+    sender.close()  # the child holds the other end: when that closes, nothing more will come
+    try:
+        return receiver.recv()
+    except EOFError:
+        process.join()
+        return _dead(lesson, settings, provenance, process.exitcode), {}
+    finally:
+        process.kill()
+        process.join()
+
+
+def _apart(sender, name, settings, provenance):
+    from kerasnotes.course.progress import Tracker
+    from kerasnotes.course.run import import_tensorflow, run_lesson
+    from kerasnotes.course.terminal import Console
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which then ends this process
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    import_tensorflow()
+    tracker = Tracker(Console())
+    result = run_lesson(catalog.find_lesson(name), settings, progress=tracker, provenance=provenance)
+    tracker.close()
+    sender.send(result)
+
+
+def _end_with(parent):
+    parent.join()  # a command that is killed cannot end what it has started
+    os._exit(1)
+
+
+def _dead(lesson, settings, provenance, code):
+    from kerasnotes.course.report import Report
+
+    report = Report(lesson.full_name, settings=settings)
+    report.error = f"its process ended with exit code {code} before it gave a result"
+    times = {"seconds": 0.0, "peak_memory_mb": None, "cores": store.cores(), "date": store.today()}
+    return {**report.to_dict(), "point": lesson.point, "times": times, **provenance}
 
 
 def expected_seconds(lesson, root=None):
@@ -274,7 +317,7 @@ def seeds_summary(lesson, reports, depends):
         A dictionary: `seeds`, `held` (seeds on which every check held), `failed` (`{seed: labels}`), and `checks`, one
         entry for each check that needs training: mean, standard deviation, extremes, on how many seeds it held, and
         `margin`, the distance of the mean from the bound in standard deviations, of logarithms where seeds differ by
-        more than a factor of five (None where all seeds agree).
+        more than a factor of two (None where all seeds agree).
     """
     failed, groups = {}, {}
     for report in sorted(reports, key=lambda report: report["seed"]):
@@ -458,7 +501,7 @@ def add_arguments(parser):
 
 def main(options, console):
     """The command. Returns the exit code: 0 all fresh and held, 1 something stale or failed, 130 interrupted."""
-    from kerasnotes.course.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, import_tensorflow
+    from kerasnotes.course.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 
     lessons, root = _chosen(options.names), catalog.results_directory()
     if options.verify is not None and not 0 < options.verify < math.inf:
@@ -484,8 +527,6 @@ def main(options, console):
         console.print(f"{len(lessons)} lessons, every record is fresh and holds")
         return EXIT_OK
     console.print(f"{len(stale)} of {len(lessons)} lessons to run, about {duration(sum(map(expected_seconds, stale)))}")
-    os.environ.setdefault("MPLBACKEND", "Agg")
-    import_tensorflow()
     try:
         bad = run(stale, prints, console, failed=_failed_folder())
     except KeyboardInterrupt:
