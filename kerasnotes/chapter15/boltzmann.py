@@ -17,7 +17,7 @@ from kerasnotes.parts import positive, shape, whole
 
 MOST_UNITS = 20  # of a machine whose states are listed
 
-SMOKE = {"units": 6, "chains": 20, "steps": 60, "runs": 8, "sweeps": 10}
+SMOKE = {"units": 6, "chains": 20, "steps": 60, "runs": 8}
 SECONDS = 6
 
 
@@ -145,16 +145,7 @@ def example():
     print("annealed:", anneal(w, b, np.geomspace(5, 0.1, 20), chains=3)[0].astype(int))
 
 
-def lesson(
-    report,
-    *,
-    units: int = 6,
-    chains: int = 400,
-    steps: int = 400,
-    runs: int = 200,
-    sweeps: int = 200,
-    seed: int = 0,
-):
+def lesson(report, *, units: int = 6, chains: int = 400, steps: int = 400, runs: int = 200, seed: int = 0):
     """Compare chance with a list of all states, then cool and run downhill.
 
     Args:
@@ -163,7 +154,6 @@ def lesson(
         chains: Chains (2 to 10000).
         steps: Sweeps of each chain, of which the first fifth is left out (20 to 100000).
         runs: Runs of annealing and of descent, each on 16 units (2 to 10000).
-        sweeps: Sweeps that each of them may use (5 to 10000).
         seed: Seed of weights and draws (0 to 4294967295).
     """
     rng = np.random.default_rng(seed)
@@ -171,7 +161,7 @@ def lesson(
     _conditionals(report, w, b)
     _visits(report, w, b, chains, steps, seed)
     curve = _mean_energies(report, w, b)
-    shares = _annealing(report, rng, runs, sweeps, seed)
+    shares = _annealing(report, rng, runs, seed)
     report.figure(
         "Colder is lower, and slow cooling beats one descent",
         _figure(*curve, shares),
@@ -274,9 +264,9 @@ def _mean_energies(report, w, b):
     return temperatures, means, slopes
 
 
-def _annealing(report, rng, runs, sweeps, seed):
+def _annealing(report, rng, runs, seed):
     """Shares of runs that end in the lowest of 2^16 states: annealing, one descent, and the best of many descents."""
-    shares, rest = [], 10  # sweeps downhill after which every unit rests
+    shares, sweeps, rest = [], 200, 10  # after ten sweeps downhill every unit rests
     for number in report.track(range(10), "machines of 16 units"):
         w, b = random_machine(16, rng)
         lowest = boltzmann_energy(binary_states(16), w, b).min() + 1e-9
