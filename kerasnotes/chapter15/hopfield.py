@@ -15,6 +15,8 @@ import numpy as np
 from kerasnotes import plots
 from kerasnotes.parts import shape, whole
 
+TIE = 1e-10  # a sum below this is a zero that rounding has moved: the weights are multiples of 1/units
+
 SMOKE = {"networks": 20}
 SECONDS = 2
 
@@ -83,7 +85,7 @@ def _sweep(state, totals, w, rng):
     """Change state and sums in place. Returns how many units have changed."""
     changed = 0
     for unit in range(len(w)) if rng is None else rng.permutation(len(w)):
-        if totals[unit] * state[unit] < 0:
+        if totals[unit] * state[unit] < -TIE:
             state[unit] = -state[unit]
             totals += 2 * state[unit] * w[:, unit]  # what this unit sends to the others
             changed += 1
@@ -98,12 +100,12 @@ def synchronous_step(states, w, b=None):
         w, b: Weights (units, units) and biases (units,), or None for no biases.
 
     Returns:
-        The new states (batch, units). A unit whose sum is exactly 0 keeps its state.
+        The new states (batch, units). A unit whose sum is 0 keeps its state.
     """
     states = shape("states", signs("states", states), None, len(w))
     w, b = _network(w, b)
     totals = states @ w.T + b  # (batch, units)
-    return np.where(totals == 0, states, np.sign(totals))
+    return np.where(np.abs(totals) < TIE, states, np.sign(totals))
 
 
 def recall(state, w, b=None, max_sweeps=100, seed=0):
