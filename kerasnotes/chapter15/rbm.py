@@ -30,12 +30,13 @@ class RBM:
 
     Args:
         visible, hidden: Numbers of units.
-        seed: Seed of the weights, drawn from a normal distribution of deviation 0.01; biases are 0.
+        seed: Seed of the weights, drawn from a normal distribution; biases are 0.
+        deviation: That distribution's.
     """
 
-    def __init__(self, visible, hidden, seed):
+    def __init__(self, visible, hidden, seed, deviation=0.01):
         rng = np.random.default_rng(seed)
-        self.w = rng.normal(0, 0.01, (whole("visible", visible), whole("hidden", hidden)))
+        self.w = rng.normal(0, deviation, (whole("visible", visible), whole("hidden", hidden)))
         self.b, self.c = np.zeros(visible), np.zeros(hidden)
 
     def hidden_probabilities(self, v):
@@ -136,7 +137,7 @@ def train_rbm(rbm, data, epochs, batch_size, learning_rate, k, persistent=False,
         if step % batches == 0:
             order = rng.permutation(len(data))[: batches * batch_size].reshape(batches, batch_size)
         v = data[order[step % batches]]
-        # Dream, from the data or from the last dream, then move.
+        # Dream, from the data or from the last dream; then move.
         chains = _draw(rbm, chains if persistent else v, k, rng)
         rate = learning_rate * (1 - step / steps)
         for number, slope in zip((rbm.w, rbm.b, rbm.c), _difference(rbm, v, chains), strict=True):
@@ -223,7 +224,6 @@ def _by_hand(report, rng):
 
 
 def _slopes(report, rng, blocks=100, chains=80):
-    """Contrastive divergence against the exact slope of a machine with strong weights."""
     rbm, data = _random_rbm(6, 4, rng, 1.5), rng.integers(0, 2, (5, 6)).astype(np.float64)
     dw, db = likelihood_gradient(*_joined(rbm), data, hidden=4)
     exact, rows = np.concatenate([dw[:6, 6:].ravel(), db]), []
@@ -265,8 +265,8 @@ def _bars_and_stripes(report, starts, steps, copies, seed):
     report.at_least("its gain over CD-1 of as many draws, nats", gain, 0.3, trained=True)
     rows = [[name, ways[name][2], ways[name][0], float(values.mean()), float(values.min())]
             for name, values in found.items()]  # fmt: skip
-    rows += [["pixels by themselves", None, None, float(independent), None],
-             ["best possible: minus the entropy", None, None, -math.log(len(pictures)), None]]  # fmt: skip
+    others = {"pixels by themselves": float(independent), "the best: minus the entropy": -math.log(len(pictures))}
+    rows += [[name, None, None, value, None] for name, value in others.items()]
     report.table(f"30 pictures of 4 × 4, 16 hidden units: nats a picture, exact, {starts} starts",
                  ["way", "steps", "draws a step", "mean", "worst"], rows)  # fmt: skip
 
