@@ -284,12 +284,12 @@ def _digits(report, images, epochs, rng, seed, hidden=100):
     noise = (rng.random(x_test.shape) < share).astype(np.float64)  # as many dark pixels, at the same places
     ranked = np.mean(rbm.free_energy(x_test)[:, None] < rbm.free_energy(noise))
     report.at_least("a digit is likelier than pixels drawn one by one: share of pairs", ranked, 0.99, trained=True)
-    chains = _draw(rbm, x_test[:10], 1000, rng)
+    chains = _draw(rbm, x_test[:8], 1000, rng)
     samples = rbm.visible_probabilities(rbm.hidden_probabilities(chains))
-    figure, (left, right) = plots.subplots(1, 2, figsize=(11, 3.8), width_ratios=(1, 1.1))
-    plots.tiles(rbm.w.T.reshape(10, -1, 28, 28)[:6] / np.quantile(np.abs(rbm.w), 0.999), left)
-    left.set_title("Weights of 60 hidden units")
-    shown = np.stack([x_test[:10], rebuilt[:10], samples]).reshape(3, 10, 28, 28)
+    figure, (left, right) = plots.subplots(1, 2, figsize=(9, 2.4), width_ratios=(1, 1.2))
+    plots.tiles(rbm.w.T[:32].reshape(4, 8, 28, 28) / np.quantile(np.abs(rbm.w), 0.999), left)
+    left.set_title("Weights of 32 of the hidden units")
+    shown = np.stack([x_test[:8], rebuilt[:8], samples]).reshape(3, 8, 28, 28)
     plots.tiles(shown, right, ["test digits", "rebuilt", "after 1000\ndraws"], low=0)
     right.set_title("Digits, rebuilt and dreamt")
     report.figure(
