@@ -4,5 +4,14 @@ Networks without an output layer: they settle. What states they settle in, how m
 at a temperature and how such a machine learns a distribution; and a map whose units learn together with neighbours.
 """
 
-LESSONS = ("hopfield", "projection_rule", "hopfield_capacity", "modern_hopfield", "boltzmann", "boltzmann_learning")
+LESSONS = (
+    "hopfield",
+    "projection_rule",
+    "hopfield_capacity",
+    "modern_hopfield",
+    "boltzmann",
+    "boltzmann_learning",
+    "rbm",
+    "stacked_rbm",
+)
 BUDGET = 180  # seconds of the whole chapter at default scale, on two CPU cores
