@@ -12,6 +12,5 @@ LESSONS = (
     "boltzmann",
     "boltzmann_learning",
     "rbm",
-    "stacked_rbm",
 )
 BUDGET = 180  # seconds of the whole chapter at default scale, on two CPU cores
