@@ -1,14 +1,12 @@
 """Every exercise of every chapter: what is handed out, our solution passes, each wrong answer gets its word."""
 
 import ast
-import time
 
 import pytest
 
 from kerasnotes.course import catalog, exercises, judge
 from kerasnotes.course.tasks import Mend, Predict, Write
 
-SECONDS = 4  # of the processor; two are aimed at
 EXERCISES = exercises.every()
 JUDGED = [exercise for exercise in EXERCISES if isinstance(exercise.task, Write)]
 PREDICTED = [exercise for exercise in EXERCISES if isinstance(exercise.task, Predict)]
@@ -74,7 +72,6 @@ def test_the_untouched_file_fails_and_says_so(exercise, tmp_path):
 
 @every
 def test_our_solution_passes(exercise, tmp_path):
-    start = time.process_time()
     if isinstance(exercise.task, Predict):
         path = tmp_path / exercise.file_name
         path.write_text(exercise.task.solution_code, encoding="utf-8")
@@ -84,7 +81,6 @@ def test_our_solution_passes(exercise, tmp_path):
     assert not failures(report)
     assert report.counts["passed"] >= 1
     assert not report.counts["skipped"]
-    assert time.process_time() - start < SECONDS
 
 
 @pytest.mark.parametrize("exercise", JUDGED, ids=lambda exercise: exercise.number)

@@ -1,7 +1,7 @@
 """Chapter 15 · Energy and self-organization · 能量模型与自组织.
 
 Networks without an output layer: they settle. What states they settle in, how much they can store, how chance enters
-at a temperature and how such a machine learns a distribution; and a map whose units learn together with neighbours.
+at a temperature, and how such a machine learns a distribution.
 """
 
 LESSONS = (

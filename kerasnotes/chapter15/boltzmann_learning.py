@@ -7,7 +7,7 @@ bits is a riddle to it; hidden units solve that riddle. States are 0 and 1, the 
 
 Notes: chapter 15, "Boltzmann machine: learning" (Boltzmann机: 参数学习).
 Source: Ackley, Hinton, Sejnowski 1985, doi:10.1207/s15516709cog0901_7; MacKay 2003, Information Theory, Inference, and
-Learning Algorithms, chapter 43.
+Learning Algorithms, ISBN 978-0-521-64298-9, chapter 43.
 """
 
 import math

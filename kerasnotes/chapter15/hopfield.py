@@ -7,7 +7,7 @@ may go round in circles. States are +1 and -1.
 
 Notes: chapter 15, "Hopfield network" (Hopfield网络).
 Source: Hopfield 1982, doi:10.1073/pnas.79.8.2554; Hertz, Krogh, Palmer 1991, Introduction to the Theory of Neural
-Computation, chapter 2.
+Computation, ISBN 978-0-201-51560-2, chapter 2.
 """
 
 import numpy as np

@@ -58,7 +58,7 @@ def exact_first_step_error(n, patterns):
     Returns:
         Float, a sum of binomial probabilities.
 
-    Source: Hertz, Krogh, Palmer 1991, Introduction to the Theory of Neural Computation, chapter 2.
+    Source: Hertz, Krogh, Palmer 1991, ISBN 978-0-201-51560-2, chapter 2.
     """
     coins = (whole("n", n, 2) - 1) * (whole("patterns", patterns, 2) - 1)
     heads = np.arange(-(-(coins - (n - 1)) // 2))  # 2 heads - coins < -(n - 1)
