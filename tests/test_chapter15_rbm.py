@@ -135,7 +135,7 @@ def test_sigmoid_does_not_overflow():
         (lambda: RBM(3, 2, 0).hidden_probabilities(np.ones((4, 2))), "v: expected the shape"),
         (lambda: RBM(3, 2, 0).visible_probabilities(np.ones((4, 3))), "h: expected the shape"),
         (lambda: RBM(3, 2, 0).free_energy(np.ones(3)), "v: expected the shape"),
-        (lambda: log_partition(RBM(21, 22, 0)), "rbm: expected a layer of at most 20"),
+        (lambda: log_partition(RBM(21, 22, 0)), "units: expected at most 20"),
         (lambda: contrastive_divergence(RBM(2, 2, 0), np.ones((3, 2)), 0, None), "k: expected a whole number"),
         (lambda: train_rbm(RBM(2, 2, 0), np.ones((3, 3)), 1, 1, 0.1, 1), "data: expected the shape"),
         (lambda: train_rbm(RBM(2, 2, 0), np.full((3, 2), 0.5), 1, 1, 0.1, 1), "expected states 0 and 1"),

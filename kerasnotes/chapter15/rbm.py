@@ -6,9 +6,8 @@ likelihood; contrastive divergence, which draws only k times up and down, follow
 number, the exact likelihood of bars and stripes, tells its variants apart. States are 0 and 1, the temperature is 1.
 
 Notes: chapter 15, "Restricted Boltzmann machine" (受限Boltzmann机).
-Source: Smolensky 1986, Information processing in dynamical systems: foundations of harmony theory; Hinton 2002,
-Training products of experts by minimizing contrastive divergence, doi:10.1162/089976602760128018; Tieleman 2008,
-Training restricted Boltzmann machines using approximations to the likelihood gradient, doi:10.1145/1390156.1390290.
+Source: Smolensky 1986, in Parallel Distributed Processing 1, ISBN 978-0-262-68053-0; Hinton 2002,
+doi:10.1162/089976602760128018 (contrastive divergence); Tieleman 2008, doi:10.1145/1390156.1390290 (persistent chains).
 """
 
 import math
@@ -17,7 +16,7 @@ import numpy as np
 
 from kerasnotes import data as data_sets
 from kerasnotes import plots
-from kerasnotes.chapter15.boltzmann import MOST_UNITS, binary_states, boltzmann_distribution
+from kerasnotes.chapter15.boltzmann import binary_states, boltzmann_distribution
 from kerasnotes.chapter15.boltzmann_learning import likelihood_gradient
 from kerasnotes.parts import positive, shape, whole
 
@@ -65,8 +64,6 @@ def log_partition(rbm):
         ValueError: If both layers have more than 20 units.
     """
     w, b, c = (rbm.w, rbm.b, rbm.c) if len(rbm.b) <= len(rbm.c) else (rbm.w.T, rbm.c, rbm.b)
-    if len(b) > MOST_UNITS:
-        raise ValueError(f"rbm: expected a layer of at most {MOST_UNITS} units, got {rbm.w.shape}")
     states = binary_states(len(b))
     logs = states @ b + np.logaddexp(0.0, states @ w + c).sum(axis=1)
     return float(logs.max() + np.log(np.exp(logs - logs.max()).sum()))
