@@ -1,0 +1,8 @@
+"""Chapter 13 · Attention, graphs and Transformers · 注意力、图网络与Transformer.
+
+Attention asks all places at once and weighs the answers. Heads, positions, masks and blocks make a Transformer of it,
+which translates the sentences of chapter 09; the same weighing serves pictures, and nodes of a graph.
+"""
+
+LESSONS = ()
+BUDGET = 240  # seconds of the whole chapter at default scale, on two CPU cores

@@ -1,0 +1,3 @@
+from kerasnotes.course.run import main
+
+raise SystemExit(main(__package__))
