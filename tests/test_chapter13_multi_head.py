@@ -56,7 +56,7 @@ def test_keras_adds_the_bias_of_narrow_heads_along_another_axis():
     x, bias = np.zeros((1, 2, 2, 1), np.float32), np.array([[1], [2]], np.float32)  # (batch, steps, heads, size)
     np.testing.assert_array_equal((x + bias).ravel(), [1, 2, 1, 2])
     np.testing.assert_array_equal(np.ravel(keras.ops.add(x, bias)), [1, 1, 2, 2])
-    np.testing.assert_array_equal(np.ravel(project(x[..., 0], np.zeros((1, 2, 1), np.float32), bias)), [1, 1, 2, 2])
+    np.testing.assert_array_equal(np.ravel(project(x[..., 0, :], np.zeros((1, 2, 1), np.float32), bias)), [1, 1, 2, 2])
 
 
 def test_causal_and_mask_together_are_keras():

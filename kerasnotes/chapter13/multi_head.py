@@ -261,6 +261,6 @@ def _narrow_heads(report):
     report.note(
         "A fault in Keras 3.15 on TensorFlow: keras.ops.add takes an addend of shape (n, 1) for a bias of the second "
         "axis if that has n places. With as many steps as heads, and heads of one number, MultiHeadAttention then "
-        f"adds the heads' biases to the steps: here it answers {layer(x, x).numpy().ravel().tolist()} in place of [1.0, 1.0]. "
+        f"adds the heads' biases to the steps, here {layer(x, x).numpy().ravel().tolist()} in place of [1.0, 1.0]. "
         "Heads of two numbers or more, and other lengths, are right."
     )

@@ -26,7 +26,13 @@ COMPLETE = (
     "chapter06",
     "chapter07",
     "chapter08",
+    "chapter09",
+    "chapter10",
+    "chapter11",
+    "chapter12",
+    "chapter16",
     "glossary",
+    "tools",
 )
 BLOCK = re.compile(r"^( *)(`{3,})\{(?P<name>[\w-]+)\}.*?^\1\2[ \t]*$\n?", re.M | re.S)
 WITH_PROSE = {"note", "warning", "tip", "important", "admonition"}  # directives whose content is the page's own
