@@ -4,5 +4,8 @@ Attention asks all places at once and weighs the answers. Heads, positions, mask
 which translates the sentences of chapter 09; the same weighing serves pictures, and nodes of a graph.
 """
 
-LESSONS = ("attention", "sliding_window", "multi_head", "positional_encoding")
+LESSONS = (
+    "attention", "sliding_window", "multi_head", "positional_encoding", "transformer_block", "rank_collapse",
+    "transformer",
+)  # fmt: skip
 BUDGET = 240  # seconds of the whole chapter at default scale, on two CPU cores

@@ -95,6 +95,19 @@ def multi_head_attention(query, value, key, parameters, mask=None):
     return combine(answers, kernel, parameters.get("output_bias")), weights
 
 
+def glorot(seed, axes=1):
+    """Glorot's uniform start for a kernel with axes of heads: drawn as for one matrix, whose rows are the first `axes`.
+
+    Taken as it is, the kernel would pass for a convolution's, with too many inputs.
+    """
+
+    def start(shape, dtype=None):
+        matrix = int(np.prod(shape[:axes])), int(np.prod(shape[axes:]))
+        return tf.reshape(keras.initializers.GlorotUniform(seed)(matrix, dtype), shape)
+
+    return start
+
+
 class MultiHeadAttention(keras.layers.Layer):
     """`multi_head_attention` as a layer, called as `keras.layers.MultiHeadAttention`, with its order of weights.
 
@@ -121,7 +134,7 @@ class MultiHeadAttention(keras.layers.Layer):
             size = self.value_dim if name in ("value", "output") else self.key_dim
             kernel, bias = ((inputs[name], self.num_heads, size), (self.num_heads, size)) if name in inputs else (
                 (self.num_heads, size, query_shape[-1]), (query_shape[-1],))  # fmt: skip
-            start = keras.initializers.GlorotUniform(None if self.seed is None else next(seeds))
+            start = glorot(None if self.seed is None else next(seeds), axes=1 if name in inputs else 2)
             self.parameters[f"{name}_kernel"] = self.add_weight(name=f"{name}_kernel", shape=kernel, initializer=start)
             if self.use_bias:
                 self.parameters[f"{name}_bias"] = self.add_weight(name=f"{name}_bias", shape=bias, initializer="zeros")
