@@ -66,9 +66,10 @@ def test_words_with_kept_keys_are_all_words_at_once(norm_first):
     rng = np.random.default_rng(3)
     block = random_block(DecoderBlock, rng, norm_first=norm_first)
     x, context = (tf.constant(rng.normal(size=(2, steps, block.units)), tf.float32) for steps in (6, 3))
-    want, full = block(x, context, causal_mask(6))
-    _, state = block(x[:, :4], context, causal_mask(4))
-    rest, state = block(x[:, 4:], context, np.tri(6, dtype=bool)[None, 4:], state=state)
+    want, full, weights = block(x, context, causal_mask(6))
+    np.testing.assert_allclose(tf.reduce_sum(weights, -1), np.ones((2, block.num_heads, 6)), atol=1e-5)
+    _, state, _ = block(x[:, :4], context, causal_mask(4))
+    rest, state, _ = block(x[:, 4:], context, np.tri(6, dtype=bool)[None, 4:], state=state)
     np.testing.assert_allclose(rest, want[:, 4:], atol=1e-4)
     for got, wanted in zip(state, full, strict=True):
         np.testing.assert_allclose(got, wanted, atol=1e-4)

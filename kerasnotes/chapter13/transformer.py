@@ -108,6 +108,12 @@ class TransformerDecoder(WordReader):
         self.head.build((None, None, units))
 
     def call(self, tokens, context, state=None, training=False):
+        x, kept, _ = self.read(tokens, context, state, training)
+        return self.head(x), tuple(kept) if self.causal else None
+
+    def read(self, tokens, context, state=None, training=False):
+        """The words behind the last block (batch, steps, units), and for each block its state and its weights on the
+        context (batch, heads, steps, source steps), two lists."""
         tokens = _ids("tokens", tokens)
         states, seen = context
         shape("context", states, tokens.shape[0], None, self.units)
@@ -119,13 +125,13 @@ class TransformerDecoder(WordReader):
             visible = padding_mask(tokens)
         else:
             raise ValueError("state: expected None, a decoder that sees later words keeps nothing")
-        x, kept = self.words(tokens, past), []
+        x, kept, weights = self.words(tokens, past), [], []
         for number, block in enumerate(self.blocks):
-            x, new = block(x, states, attention_mask=visible, context_mask=seen, training=training,
-                           state=None if state is None else state[number])  # fmt: skip
-            kept.append(new)
-        x = x if self.norm is None else self.norm(x)
-        return self.head(x), tuple(kept) if self.causal else None
+            x, *new = block(x, states, attention_mask=visible, context_mask=seen, training=training,
+                            state=None if state is None else state[number])  # fmt: skip
+            kept.append(new[0])
+            weights.append(new[1])
+        return x if self.norm is None else self.norm(x), kept, weights
 
 
 class Transformer(keras.Model):

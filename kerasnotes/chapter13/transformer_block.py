@@ -87,10 +87,10 @@ class Block(keras.layers.Layer):
         return project(x, kernel, bias)
 
     def answer(self, name, x, key, value, mask):
-        """The words x ask one attention's keys and values: (batch, steps, units)."""
-        answers, _ = attend(self.heads(name, "query", x), key, value, mask)
+        """The words x ask one attention's keys and values: (batch, steps, units), (batch, heads, steps, keys)."""
+        answers, weights = attend(self.heads(name, "query", x), key, value, mask)
         kernel, bias = (tf.convert_to_tensor(self.parameters[f"{name}_output_{kind}"]) for kind in ("kernel", "bias"))
-        return combine(answers, kernel, bias)
+        return combine(answers, kernel, bias), weights
 
     def dense(self, x):
         """Two dense layers for each word alone."""
@@ -115,8 +115,8 @@ class EncoderBlock(Block):
 
     def call(self, x, attention_mask=None, training=False):
         def attention(x):
-            return self.answer("attention", x, self.heads("attention", "key", x), self.heads("attention", "value", x),
-                               attention_mask)  # fmt: skip
+            key, value = (self.heads("attention", part, x) for part in ("key", "value"))
+            return self.answer("attention", x, key, value, attention_mask)[0]
 
         x = self.sublayer("attention", x, attention, training)
         return self.sublayer("dense", x, self.dense, training)
@@ -125,10 +125,10 @@ class EncoderBlock(Block):
 class DecoderBlock(Block):
     """Self-attention, attention on the encoder, two dense layers.
 
-    `block(x, context, attention_mask=None, context_mask=None, state=None)` gives `(y, state)`: x and y (batch, steps,
-    units), context (batch, source steps, units). The state holds keys and values of the words so far, and those of the
-    context: given back with the next words, only these are computed. The masks are of x with all words so far, and of
-    x with the context.
+    `block(x, context, attention_mask=None, context_mask=None, state=None)` gives `(y, state, weights)`: x and y (batch,
+    steps, units), context (batch, source steps, units). The state holds keys and values of the words so far, and those
+    of the context: given back with the next words, only these are computed. The weights are those of the attention on
+    the context (batch, heads, steps, source steps). The masks are of x with all words so far, and of x with the context.
     """
 
     attentions = ("attention", "context")
@@ -138,17 +138,22 @@ class DecoderBlock(Block):
             past, asked = None, [self.heads("context", part, context) for part in ("key", "value")]
         else:
             past, asked = state[:2], state[2:]
-        seen = []
+        seen, looked_at = [], []
 
         def attention(x):
             for i, part in enumerate(("key", "value")):
                 new = self.heads("attention", part, x)
                 seen.append(new if past is None else tf.concat([past[i], new], axis=2))  # (batch, heads, so far, size)
-            return self.answer("attention", x, *seen, attention_mask)
+            return self.answer("attention", x, *seen, attention_mask)[0]
+
+        def encoded(x):
+            found, weights = self.answer("context", x, *asked, context_mask)
+            looked_at.append(weights)
+            return found
 
         x = self.sublayer("attention", x, attention, training)
-        x = self.sublayer("context", x, lambda x: self.answer("context", x, *asked, context_mask), training)
-        return self.sublayer("dense", x, self.dense, training), (*seen, *asked)
+        x = self.sublayer("context", x, encoded, training)
+        return self.sublayer("dense", x, self.dense, training), (*seen, *asked), looked_at[0]
 
 
 def parameter_count(units, hidden_units):
@@ -165,9 +170,9 @@ def example():
     norm = keras.layers.LayerNormalization(epsilon=1e-6)
     print("layers.LayerNormalization:", norm(words)[0, 0, :4].numpy().round(3))
     print("ours:                     ", layer_norm(words, tf.ones(8), tf.zeros(8))[0, 0, :4].numpy().round(3))
-    _, state = decoder(words[:, :1], context)
-    second, _ = decoder(words[:, 1:2], context, state=state)
-    both, _ = decoder(words[:, :2], context, causal_mask(2))
+    _, state, _ = decoder(words[:, :1], context)
+    second, _, _ = decoder(words[:, 1:2], context, state=state)
+    both, _, _ = decoder(words[:, :2], context, causal_mask(2))
     print("one after the other:", second[0, 0, :4].numpy().round(3), "both at once:", both[0, 1, :4].numpy().round(3))
 
 
