@@ -128,7 +128,7 @@ class DecoderBlock(Block):
     `block(x, context, attention_mask=None, context_mask=None, state=None)` gives `(y, state, weights)`: x and y (batch,
     steps, units), context (batch, source steps, units). The state holds keys and values of the words so far, and those
     of the context: given back with the next words, only these are computed. The weights are those of the attention on
-    the context (batch, heads, steps, source steps). The masks are of x with all words so far, and of x with the context.
+    the context (batch, heads, steps, source steps). Masks are of x with all words so far, and of x with the context.
     """
 
     attentions = ("attention", "context")
