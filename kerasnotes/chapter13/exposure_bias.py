@@ -150,9 +150,9 @@ def _exchanged(report, corpus, seed):
 
 def _train(report, corpus, units, epochs, rate, seed):
     """Two trainings of one network from the same start; the second reads other wrong words in every epoch."""
-    model, batch, runs = build_translator(corpus, units, hidden_units=2 * units, seed=seed), 64, {}
+    model, batch, runs = build_translator(corpus, units, hidden_units=4 * units, seed=seed), 64, {}
     batch = min(batch, len(corpus.train.source))
-    compile_translator(model, epochs * -(-len(corpus.train.source) // batch))
+    compile_translator(model, epochs * -(-len(corpus.train.source) // batch), learning_rate=4e-3)
     start, restart = model.get_weights(), training.restarter(model)
     for name, wrong in (("right words", 0.0), ("some wrong words", rate)):
         restart(start)
