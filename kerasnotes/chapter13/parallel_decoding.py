@@ -220,6 +220,6 @@ def _fertilities(report, rng):
     want = np.pad(tf.repeat(x, fertilities, axis=0).numpy(), ((0, 3), (0, 0)))
     report.check("expand_by_fertility is tf.repeat, padded", expand_by_fertility(x, fertilities, 10), want)
     report.correction("fertility", course='"hello" becomes two characters, hence two inputs of the decoder.',
-                      correct="The number must come from somewhere: an alignment of words, which is learnt or given by "
+                      correct="The number must come from somewhere: an alignment of words, learnt or given by "
                       "another model; or one length is predicted for the whole sentence.",
-                      shown_by="expand_by_fertility needs the numbers: with others it gives another length")  # fmt: skip
+                      shown_by="expand_by_fertility must be given the numbers; others give another length")  # fmt: skip
