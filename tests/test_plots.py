@@ -148,3 +148,21 @@ def test_two_scales():
     assert (ax.get_ylim()[0], other.get_ylim()[0]) == (0, 0)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["small", "large"]
     plt.close(figure)
+
+
+def test_a_graph_has_its_edges_and_readable_labels():
+    _, ax = plots.subplots()
+    places = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    path = [[0, 1, 0], [1, 0, 1], [0, 1, 0]]
+    discs = plots.graph(path, places, ax, [0, 1, 2], labels=["a", "b", "c"], title="T")
+    assert [line.get_xydata().tolist() for line in ax.lines] == [[[0, 0], [1, 0]], [[1, 0], [1, 1]]]
+    assert discs.get_offsets().tolist() == places.tolist()
+    assert [(text.get_text(), text.get_color()) for text in ax.texts] == [
+        ("a", "white"),
+        ("b", "white"),
+        ("c", "black"),
+    ]
+    assert ax.get_title(loc="left") == "T"
+    assert not ax.axison
+    plots.graph(path, places, ax, ["C0", "C0", "C1"], s=10)
+    assert len(ax.texts) == 3
