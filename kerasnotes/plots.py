@@ -285,3 +285,28 @@ def graph(adjacency, places, ax, values, *, labels=None, title=None, **arguments
     if title:
         ax.set_title(title)
     return discs
+
+
+def graph_places(adjacency, seed=0, steps=300):
+    """Places (nodes, 2) for a drawing of a connected graph, as far apart as there are edges between two nodes.
+
+    Each step is Guttman's transform, which never raises the sum of the squared errors of the distances.
+
+    Args:
+        adjacency: Matrix (nodes, nodes) of 0 and 1, symmetric, of a connected graph.
+        seed: Seed of the places to begin at.
+        steps: Number of steps.
+    """
+    within = np.eye(len(adjacency), dtype=bool)
+    wanted = np.zeros(within.shape)
+    while not within.all():
+        wanted += ~within
+        wider = within | (np.asarray(adjacency, float) @ within > 0)
+        if np.array_equal(wider, within):
+            raise ValueError("adjacency: expected a connected graph")
+        within = wider
+    places = np.random.default_rng(seed).normal(size=(len(wanted), 2))
+    for _ in range(steps):
+        pull = -wanted / (np.linalg.norm(places[:, None] - places, axis=2) + np.eye(len(wanted)))
+        places = (pull - np.diag(pull.sum(axis=1))) @ places / len(wanted)
+    return places

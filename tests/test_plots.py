@@ -166,3 +166,12 @@ def test_a_graph_has_its_edges_and_readable_labels():
     assert not ax.axison
     plots.graph(path, places, ax, ["C0", "C0", "C1"], s=10)
     assert len(ax.texts) == 3
+
+
+def test_places_of_a_graph_keep_the_distances():
+    path = np.eye(5, k=1) + np.eye(5, k=-1)
+    places = plots.graph_places(path, seed=1)
+    np.testing.assert_allclose(np.linalg.norm(places[0] - places, axis=1), range(5), atol=0.02)
+    assert plots.graph_places(np.zeros((1, 1))).shape == (1, 2)
+    with pytest.raises(ValueError, match="connected"):
+        plots.graph_places(np.zeros((2, 2)))
