@@ -4,5 +4,9 @@ Attention asks all places at once and weighs the answers. Heads, positions, mask
 which translates the sentences of chapter 09; the same weighing serves pictures, and nodes of a graph.
 """
 
-LESSONS = ("graph_network", "graph_convolution")
+LESSONS = (
+    "attention", "sliding_window", "multi_head", "positional_encoding", "transformer_block", "rank_collapse",
+    "transformer", "beam_search", "translation", "exposure_bias", "insertion_deletion",
+    "graph_network", "graph_convolution",
+)  # fmt: skip
 BUDGET = 240  # seconds of the whole chapter at default scale, on two CPU cores
