@@ -53,6 +53,7 @@ FILES = {  # what each loader reads; loaders do not look here, so that a new dat
     "iris": ("iris.csv",),
     "auto_mpg": ("auto_mpg.csv.gz",),
     "breast_cancer": ("breast_cancer.csv.gz",),
+    "karate_club": ("karate_club.csv",),
 }
 
 
@@ -246,6 +247,23 @@ def breast_cancer():
     """
     table = _csv("breast_cancer.csv.gz", skip=1)
     return table[:, :30].astype(np.float64), table[:, 30].astype(np.int64)
+
+
+def karate_club():
+    """Friendships in a karate club of 34 members, shortly before it split into two.
+
+    Member 0 is the instructor, member 33 an officer of the club, around whom the two new clubs formed.
+
+    Returns:
+        `(edges, clubs)`: int64 (78, 2), pairs of friends, the smaller number first; int64 (34,), the club that each
+        member joined after the split, 0 member 0's and 1 member 33's. Zachary's members are counted from 1.
+
+    Source: Zachary 1977, An information flow model for conflict and fission in small groups, tables 1 and 3.
+    """
+    table = _csv("karate_club.csv", skip=1).astype(np.int64)
+    edges, clubs = table[:, :2], np.empty(34, np.int64)
+    clubs[edges] = table[:, 2:]
+    return edges.copy(), clubs
 
 
 def _idx_data_set(folder):

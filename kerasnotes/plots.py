@@ -255,3 +255,58 @@ def cliff(ax):
     ax.set(xlim=(-0.5, 11.5), ylim=(3.5, -0.5), aspect="equal", yticks=[])
     ax.set_xticks([0, 11], ["start", "goal"])
     ax.grid(False)
+
+
+def graph(adjacency, places, ax, values, *, labels=None, title=None, **arguments):
+    """Draw a graph: edges as grey lines, nodes as discs in the colours of their values, with neither frame nor ticks.
+
+    Args:
+        adjacency: Matrix (nodes, nodes), not 0 where there is an edge.
+        places: Where the nodes are (nodes, 2).
+        ax: Axes to draw on.
+        values: Numbers or colours (nodes,).
+        labels: A short text for each node, or None.
+        title: Title, or None.
+        **arguments: For `ax.scatter`, such as `s`, the area of a disc.
+
+    Returns:
+        The discs, as `ax.scatter` returns them.
+    """
+    for one, two in np.argwhere(np.triu(adjacency)):
+        ax.plot(*np.asarray(places)[[one, two]].T, color="0.75", linewidth=1.2, zorder=1)
+    discs = ax.scatter(*np.transpose(places), c=values, **{"s": 260, "zorder": 2, "edgecolors": "0.3", **arguments})
+    discs.update_scalarmappable()  # else the colours are known only when the figure is drawn
+    colors = np.resize(discs.get_facecolors(), (len(places), 4))
+    for place, color, label in zip(places, colors, [] if labels is None else labels, strict=False):
+        dark = color[:3] @ (0.3, 0.6, 0.1) < 0.5
+        ax.text(*place, label, ha="center", va="center", fontsize=10, color="white" if dark else "black")
+    ax.set_axis_off()
+    ax.set_aspect("equal")
+    if title:
+        ax.set_title(title)
+    return discs
+
+
+def graph_places(adjacency, seed=0, steps=300):
+    """Places (nodes, 2) for a drawing of a connected graph, as far apart as there are edges between two nodes.
+
+    Each step is Guttman's transform, which never raises the sum of the squared errors of the distances.
+
+    Args:
+        adjacency: Matrix (nodes, nodes) of 0 and 1, symmetric, of a connected graph.
+        seed: Seed of the places to begin at.
+        steps: Number of steps.
+    """
+    within = np.eye(len(adjacency), dtype=bool)
+    wanted = np.zeros(within.shape)
+    while not within.all():
+        wanted += ~within
+        wider = within | (np.asarray(adjacency, float) @ within > 0)
+        if np.array_equal(wider, within):
+            raise ValueError("adjacency: expected a connected graph")
+        within = wider
+    places = np.random.default_rng(seed).normal(size=(len(wanted), 2))
+    for _ in range(steps):
+        pull = -wanted / (np.linalg.norm(places[:, None] - places, axis=2) + np.eye(len(wanted)))
+        places = (pull - np.diag(pull.sum(axis=1))) @ places / len(wanted)
+    return places

@@ -65,6 +65,18 @@ def test_breast_cancer():
     assert np.bincount(y).tolist() == [212, 357]  # malignant, benign
 
 
+def test_karate_club():
+    edges, clubs = data.karate_club()
+    assert edges.shape == (78, 2)
+    assert {edges.dtype, clubs.dtype} == {np.dtype(np.int64)}
+    assert np.all(edges[:, 0] < edges[:, 1])
+    assert len({tuple(edge) for edge in edges.tolist()}) == 78
+    degrees = np.bincount(edges.ravel())
+    assert (degrees[0], degrees[33], degrees.sum(), len(degrees)) == (16, 17, 156, 34)
+    assert np.bincount(clubs).tolist() == [17, 17]
+    assert (clubs[0], clubs[8], clubs[33]) == (0, 0, 1)  # member 9 of Zachary's, index 8, stayed with the instructor
+
+
 def test_movie_reviews():
     texts, ratings = data.movie_reviews()
     assert len(texts) == len(ratings) == 10605

@@ -148,3 +148,30 @@ def test_two_scales():
     assert (ax.get_ylim()[0], other.get_ylim()[0]) == (0, 0)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["small", "large"]
     plt.close(figure)
+
+
+def test_a_graph_has_its_edges_and_readable_labels():
+    _, ax = plots.subplots()
+    places = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    path = [[0, 1, 0], [1, 0, 1], [0, 1, 0]]
+    discs = plots.graph(path, places, ax, [0, 1, 2], labels=["a", "b", "c"], title="T")
+    assert [line.get_xydata().tolist() for line in ax.lines] == [[[0, 0], [1, 0]], [[1, 0], [1, 1]]]
+    assert discs.get_offsets().tolist() == places.tolist()
+    assert [(text.get_text(), text.get_color()) for text in ax.texts] == [
+        ("a", "white"),
+        ("b", "white"),
+        ("c", "black"),
+    ]
+    assert ax.get_title(loc="left") == "T"
+    assert not ax.axison
+    plots.graph(path, places, ax, ["C0", "C0", "C1"], s=10)
+    assert len(ax.texts) == 3
+
+
+def test_places_of_a_graph_keep_the_distances():
+    path = np.eye(5, k=1) + np.eye(5, k=-1)
+    places = plots.graph_places(path, seed=1)
+    np.testing.assert_allclose(np.linalg.norm(places[0] - places, axis=1), range(5), atol=0.02)
+    assert plots.graph_places(np.zeros((1, 1))).shape == (1, 2)
+    with pytest.raises(ValueError, match="connected"):
+        plots.graph_places(np.zeros((2, 2)))
