@@ -9,8 +9,5 @@ LESSONS = (
     "transformer_block", "rank_collapse", "transformer", "beam_search", "translation", "exposure_bias",
     "copy_mechanism", "parallel_decoding", "non_autoregressive", "insertion_deletion",
     "graph_network", "graph_convolution",
-    "attention", "sliding_window", "multi_head", "positional_encoding", "transformer_block", "rank_collapse",
-    "transformer", "beam_search", "translation", "exposure_bias", "insertion_deletion",
-    "graph_network", "graph_convolution",
 )  # fmt: skip
 BUDGET = 240  # seconds of the whole chapter at default scale, on two CPU cores
