@@ -280,7 +280,7 @@ def _gradients(report, depth, units, seeds, seed):
     report.table(f"gradient at the first of {depth} fresh blocks, over the last block's",
                  ["", *(f"seed {number}" for number in range(seeds))], rows)  # fmt: skip
     figure = plots.curves(np.arange(1, depth + 1), norms, xlabel="block", marker="o", title="A fresh stack of blocks",
-                          ylabel="norm of the gradient, over that of the last block")  # fmt: skip
+                          ylabel="gradient's norm over the last block's")  # fmt: skip
     report.figure("What gradient arrives at each block", figure,
                   alt="Norm of the gradient by block, over the last block's: larger towards the first block with the "
                   "normalization before, about level with the normalization after.")  # fmt: skip
