@@ -47,8 +47,8 @@ shapes = Predict(
     minutes=10,
     text="""The numbers 0 to 23, `tf.range(24)`, are reshaped to (2, −1, 4). Which size stands in place of −1, and
 which number lies at index (1, 0, 2)? How many bytes does the tensor take, and how many after a division by 2
-with `/`? Which of the shapes (3, 1), (2, 1), (2, 1, 1), (3) and (5, 1, 1, 4) can be added to it? (Write five
-numbers, 1 for yes and 0 for no.) And what is the shape of the sum with the last one?""",
+with `/`? Which of the shapes (3, 1), (2, 1), (2, 1, 1), (3,) and (5, 1, 1, 4) can be added to it? (Write a
+list of five numbers, 1 for yes and 0 for no.) And what is the shape of the sum with the last one?""",
     hints=(
         "A reshape keeps all 24 numbers and their order: the last index runs fastest.",
         "`tf.range(24)` is of the type int32, 4 bytes a number. In TensorFlow `/` of whole numbers has another type: "
@@ -96,13 +96,13 @@ numbers, 1 for yes and 0 for no.) And what is the shape of the sum with the last
         ),
         Value(
             "fits",
-            "for the five shapes in order: 1 if it can be added, else 0",
+            "for the five shapes in order: 1 if it can be added, else 0; a list of five",
             want=_fitting,
             rtol=0,
             wrong=(
                 (lambda: [1, 1, 1, 0, 1], "(2, 1) was matched from the front: axes are matched from the last one"),
-                (lambda: [1, 0, 1, 1, 1], "(3) stands under the last axis, which has the size 4"),
-                (lambda: [1, 1, 1, 1, 1], "(2, 1) and (3) were matched from the front: start at the last axis"),
+                (lambda: [1, 0, 1, 1, 1], "(3,) stands under the last axis, which has the size 4"),
+                (lambda: [1, 1, 1, 1, 1], "(2, 1) and (3,) were matched from the front: start at the last axis"),
                 (lambda: [1, 0, 1, 0, 0], "a tensor may also grow: axes of size 1, and missing ones, are repeated"),
             ),
         ),
@@ -121,7 +121,7 @@ numbers, 1 for yes and 0 for no.) And what is the shape of the sum with the last
 number = 1 * 12 + 0 * 4 + 2  # a step of the first index skips 3 · 4 numbers, one of the second 4
 bytes_before = 24 * 4  # int32
 bytes_after = 24 * 8  # float64
-fits = [1, 0, 1, 0, 1]  # (2, 1) has 2 under 3, and (3) has 3 under 4
+fits = [1, 0, 1, 0, 1]  # (2, 1) has 2 under 3, and (3,) has 3 under 4
 sum_shape = [5, 2, 3, 4]  # column by column the larger size: (2, 3, 4) under (5, 1, 1, 4)
 """,
 )
@@ -206,7 +206,7 @@ else 0.)""",
         ),
         Value(
             "none_of_product",
-            "x² + 0·z: None for x, for z",
+            "x² + 0·z: 1 where the gradient is None, else 0; a list of two, for x and for z",
             want=lambda: _nones(lambda x, z: x**2 + 0 * z),
             rtol=0,
             wrong=(
@@ -216,7 +216,7 @@ else 0.)""",
         ),
         Value(
             "none_of_square",
-            "x² alone: None for x, for z",
+            "x² alone: 1 where the gradient is None, else 0; a list of two, for x and for z",
             want=lambda: _nones(lambda x, z: x**2),
             rtol=0,
             wrong=((lambda: [0, 0], "no path leads from x² to z, and that is not the same as a path with slope 0"),),
@@ -395,13 +395,13 @@ splits = Predict(
     lesson="chapter01.pipelines",
     minutes=15,
     text="""Of the 392 cars of the course 245 come from America, 68 from Europe and 79 from Japan. A fifth of the rows,
-rounded up, is the test part. How many cars of each origin are in a stratified test part? (They are the same
-in every split, so the numbers are fixed: why?) For a split at random, what are mean and standard deviation of
-the number of Japanese cars in the test part?""",
+rounded up, is the test part. How many cars of each origin are in a stratified test part, if all shares are
+rounded down and the rows still missing go to the origins with the largest fractions? For a split at random,
+what are mean and standard deviation of the number of Japanese cars in the test part?""",
     hints=(
         "Start with the number of test rows: 392 / 5, rounded up.",
         "Each origin's exact share is n_k t / n. Rounded down, the three of them leave a few test rows over.",
-        "Whoever has the largest remainder gets a row more. No two remainders are equal, so nothing is left to chance.",
+        "The largest fractions get a row more each. No two are equal, so the numbers are the same in every split.",
         "The variance stands on the page: t/n · (1 − t/n) · n_k (n − n_k) / (n − 1). The deviation is its root.",
     ),
     values=(
@@ -420,8 +420,8 @@ the number of Japanese cars in the test part?""",
             wrong=(
                 (lambda: [49, 13, 15], "all were rounded down: two test rows are still to be given away"),
                 (lambda: [50, 14, 16], "all were rounded up: that is one row more than the test part has"),
-                (lambda: [50, 14, 15], "the rows left over go to the largest remainders, not to the largest classes"),
-                (lambda: [50, 13, 16], "the rows left over go to the largest remainders, not to the largest classes"),
+                (lambda: [50, 14, 15], "the rows left over go to the largest fractions, not to the largest classes"),
+                (lambda: [50, 13, 16], "the rows left over go to the largest fractions, not to the largest classes"),
             ),
         ),
         Value(
@@ -450,7 +450,7 @@ the number of Japanese cars in the test part?""",
 n, t, japanese = 392, math.ceil(392 / 5), 79
 test_rows = t
 exact = [count * t / n for count in (245, 68, 79)]  # 49.4, 13.7, 15.9
-stratified = [49, 14, 16]  # rounded down 49, 13, 15; the two rows left over go to the remainders 0.92 and 0.70
+stratified = [49, 14, 16]  # rounded down 49, 13, 15; the two rows left over go to the fractions 0.92 and 0.70
 mean_japanese = japanese * t / n
 deviation_japanese = math.sqrt(t / n * (1 - t / n) * japanese * (n - japanese) / (n - 1))
 # With more splits the smallest and largest numbers of a split at random can only move apart; nothing else changes.
@@ -498,7 +498,7 @@ def _test_left_alone(train, test):
 
 def _check_scaling(trial):
     train = np.array([[1.0, 10.0], [3.0, 30.0]])  # means 2 and 20, deviations 1 and 10
-    trial.equal("two training rows, one test row", train, np.array([[4.0, 40.0]]))
+    trial.equal("two training rows, two test rows", train, np.array([[4.0, 40.0], [0.0, 0.0]]))
     for rows, tests, features in ((20, 5, 3), (50, 10, 7)):
         x = trial.rng.normal(size=(rows + tests, features)) * 3 + np.arange(features)
         trial.equal(f"{rows} and {tests} rows of {features} features", x[:rows], x[rows:])

@@ -21,6 +21,20 @@ def _perceptron(x, y, w, b, *, fires=np.greater_equal, direction=1, learn_bias=T
     return w, b, mistakes
 
 
+def _in_place(x, y, w, b):
+    mistakes = 0
+    for row, label in zip(x, y, strict=True):
+        if error := label - float(row @ w + b >= 0):
+            w += error * row
+            b, mistakes = b + error, mistakes + 1
+    return w, b, mistakes
+
+
+def _and_start(function, x, y, w, b):
+    """What comes back, and the array that was handed in, after the call."""
+    return [*function(x, y, w, b), w]
+
+
 def _strictly_above(x, y, w, b):
     return _perceptron(x, y, w, b, fires=np.greater)
 
@@ -55,7 +69,9 @@ def _check_perceptron(trial):
     for rows, inputs in ((6, 2), (30, 4)):
         x = trial.rng.normal(size=(rows, inputs))
         y = (x[:, 0] > 0.3).astype(int)
-        trial.equal(f"{rows} rows of {inputs} inputs", x, y, trial.rng.normal(size=inputs), 0.5)
+        w = trial.rng.normal(size=inputs)
+        trial.equal(f"{rows} rows of {inputs} inputs", x, y, w, 0.5)
+        trial.equal("the same, and the weights that were given stay as they were", x, y, w, 0.5, call=_and_start)
     x, y = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array([0, 0, 0, 1])
     w, b, epochs = np.zeros(2), 0.0, 0
     for _ in range(20):
@@ -113,6 +129,7 @@ def perceptron_epoch(x, y, w, b):
     wrong=(
         Wrong(_strictly_above, "a sum of exactly 0 was answered with 0: the unit fires where the sum is at least 0"),
         Wrong(_wrong_way, "the weights moved the wrong way: add (y − answer) · x, with the label first"),
+        Wrong(_in_place, "`w += …` changes the array that was given: make a new one, `w = w + …`"),
         Wrong(_bias_stays, "the bias never learns: it moves by y − answer as the weights do"),
         Wrong(_all_at_once, "all rows were answered with the first weights: each mistake counts for the next row"),
         Wrong(_no_threshold, "the sum itself was taken as the answer: the answer is 1 or 0"),
@@ -367,11 +384,11 @@ price = Predict(
     title="What parity costs as a tree",
     lesson="chapter02.logic",
     minutes=20,
-    text="""In a tree of XORs every layer takes its values in pairs: two values become one and cost two hidden units.
-In an odd layer the last three values become one and cost three. The output unit is not counted. How many
-hidden units and how many hidden layers has the tree for n = 11 and for n = 12? For which n from 2 to 12 are
-there fewer than 2 (n − 1) units? And how many hidden units do the other two forms of the page need at n = 12:
-OR of ANDs, and counters?""",
+    text="""In a tree of XORs each layer makes one value of two, by two hidden units, until one is left. If a layer has
+an odd number of values, its last three become one, by three. A XOR's sum feeds the units above it: it is no
+unit or layer of its own, and the output unit is not counted. How many hidden units and layers has the tree
+for n = 11 and 12? For which n from 2 to 12 are there fewer than 2 (n − 1) units? And how many need OR of ANDs
+and counters, the page's other two forms, at n = 12?""",
     hints=(
         "Follow the number of values from layer to layer: 12, 6, 3, 1. Every layer costs as many units as it reads "
         "values.",
@@ -785,7 +802,7 @@ bumps = Predict(
     text=r"""You want a row of bumps for $\sin 6πx$ on $[0, 1]$. According to the bound $L ℓ / (2 (m + 1))$, with $L$
 the steepest slope and $ℓ$ the length of the interval, what is the smallest number $m$ of hidden units that
 makes the largest error at most 0.05? And for half of that error? How near to the bound do you expect the
-error that the network really has: give the ratio of measured error to bound at the first $m$. (Bumps have the
+largest error that the network really has at the first $m$? Guess its ratio to the bound. (Bumps have the
 height of the curve in their middle.)""",
     hints=(
         "The steepest slope of sin(6πx) is that at 0.",
@@ -831,7 +848,7 @@ height of the curve in their middle.)""",
         ),
         Value(
             "ratio",
-            "measured largest error / bound, at the first m",
+            "largest error / bound at the first m: a guess, to three per cent",
             want=lambda: _largest_error(_units(0.05)) / (6 * np.pi / (2 * (_units(0.05) + 1))),
             rtol=0.03,
             wrong=(

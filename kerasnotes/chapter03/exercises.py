@@ -42,6 +42,15 @@ def _all_moved(function, x, step=1e-5):
     return np.full(x.shape, (function(x + step) - function(x - step)) / (2 * step))
 
 
+def _whole_direction(function, x, step=1e-5):
+    gradient = np.empty(x.shape)
+    for index in np.ndindex(x.shape):
+        move = np.zeros_like(x)  # of whole numbers where x is: the step becomes 0 there
+        move[index] = step
+        gradient[index] = (function(x + move) - function(x - move)) / (2 * step)
+    return gradient
+
+
 def _whole_numbers(function, x, step=1e-5):
     return _differences(function, x, step, dtype=np.asarray(x).dtype)
 
@@ -120,6 +129,10 @@ def numerical_gradient(function, x, step=1e-5):
         Wrong(_not_restored, "a number stayed moved while the next one was tried: start from x itself at each place"),
         Wrong(_all_moved, "all numbers were moved at once: that gives the sum of the slopes, at every place"),
         Wrong(_whole_numbers, "in an array of whole numbers a step is cut off: make x an array of float64 first"),
+        Wrong(
+            _whole_direction,
+            "x holds whole numbers, and so do its copies and zeros of its kind: convert to float64 before a step is added",
+        ),
     ),
 )
 
@@ -362,13 +375,13 @@ def _descent_program(
     return _DESCENT.format(first=first, begin=begin, move=move, kept=kept, result=result)
 
 
-def _path_and_start(function, start, curvatures, rate, steps):
-    """The path, and the array that was handed in, after the call."""
-    return [function(lambda w: curvatures * w, start, rate, steps), start]
+def _path_and_start(function, start, curvatures, learning_rate, steps):
+    """The path, and the array that was handed in, after the call; the slope is curvatures · w."""
+    return [function(lambda w: curvatures * w, start, learning_rate, steps), start]
 
 
 def _check_path(trial):
-    label = "the path from (1, −2), the slope is 2w, and the start after the call"
+    label = "the path from (1, −2) with the slope curvatures · w, and the start after the call"
     trial.equal(label, np.array([1.0, -2.0]), np.array([2.0, 2.0]), 0.25, 2, call=_path_and_start)
     for dims, steps in ((3, 4), (1, 6)):
         start, curvatures = trial.rng.normal(size=dims), trial.rng.uniform(1, 5, size=dims)
@@ -586,6 +599,10 @@ times larger?""",
                     "at the turn a new step was taken: instead, the last move is undone",
                 ),
                 (
+                    lambda: [-0.01, -0.022, -0.016, -0.01],
+                    "when the sign turns there is no new step: the last one is taken back, to −0.01",
+                ),
+                (
                     lambda: [-0.01, -0.022, -0.01, -0.0028],
                     "the fourth step has grown: after a turn the slope before counts as 0, so its length stays",
                 ),
@@ -778,10 +795,11 @@ valley = Predict(
     title="Steps in a valley of a thousand",
     lesson="chapter03.second_order",
     minutes=20,
-    text="""A quadratic valley has the curvatures 1 and 1000. Start at (1, 1) and descend at the best learning rate.
-How many steps does gradient descent need until the distance to the minimum is below 10⁻⁶? How many more does
-each further digit cost? How many does Newton need, at rate 1? And if the valley is turned by an angle, with
-the same start: write 1 if a method then needs more steps, else 0, for gradient descent, Newton, Quickprop.""",
+    text="""A quadratic valley has the curvatures 1 and 1000. Descend from (1, 1) at the best learning rate, at which
+each step shrinks both directions by the same factor, (κ − 1)/(κ + 1). How many steps does it take until the
+distance to the minimum is below 10⁻⁶? How many more for each further digit? How many does Newton need, at
+rate 1? And if the valley is turned by an angle, with the same start: write 1 if a method then needs more
+steps, else 0, for gradient descent, Newton, Quickprop.""",
     hints=(
         "At the best rate 2 / (λ₁ + λ₂) each step leaves the same ratio of the distance, (κ − 1)/(κ + 1).",
         "The distance starts at √2. Solve √2 · ratioᵗ < 10⁻⁶ with logarithms, and round up.",
@@ -803,7 +821,7 @@ the same start: write 1 if a method then needs more steps, else 0, for gradient 
         ),
         Value(
             "steps_per_digit",
-            "steps for each further digit",
+            "steps for each further digit, rounded or not",
             want=lambda: (_descent_steps(1e-8) - _descent_steps(1e-4)) / 4,
             rtol=3e-3,
             wrong=(

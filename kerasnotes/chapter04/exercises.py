@@ -646,7 +646,7 @@ vanishing = Predict(
     text=r"""A network has 40 layers of sigmoids. Take the norm of the first layer's gradient over that of the last:
 which power of ten is it with Glorot's start, which with He's? (An exponent that is off by 2.5 counts as
 right: the page's factor for a layer is a bound.) Then ReLU with Glorot's start: the exponent of the same
-ratio; and how often are all norms halved when 20 layers become 40?""",
+ratio; and how often are the gradient norms of all layers halved when 20 layers become 40?""",
     hints=(
         "From the last layer to the first the error passes 39 layers. Take the page's factor for one layer to the "
         "power of 39.",
@@ -693,7 +693,7 @@ ratio; and how often are all norms halved when 20 layers become 40?""",
         ),
         Value(
             "halvings",
-            "ReLU, Glorot: how often all norms are halved from 20 to 40 layers",
+            "ReLU, Glorot: how often the gradient norms are halved from 20 to 40 layers",
             want=_halvings,
             rtol=0,
             atol=1.5,

@@ -947,9 +947,9 @@ narrow = Predict(
     minutes=20,
     text=r"""The condition number of a valley rises from 100 to 400. By which factors grow the steps that plain descent
 and the heavy ball need for six digits by theory (ln 10⁶ / −ln ratio), at their best settings, and to which
-numbers? The heavy ball's error across the valley really is $(1 + (1 + r) t) r^t$ times its start, with $r$
-its ratio: after how many steps is it below 10⁻⁶ at κ = 400? What is the gain then, plain descent's steps by
-theory over these?""",
+numbers (not rounded)? The heavy ball's error across the valley really is $(1 + (1 + r) t) r^t$ times its
+start, with $r$ its ratio: after how many steps is it below 10⁻⁶ at κ = 400? What is the gain then, plain
+descent's steps by theory over these?""",
     hints=(
         "The ratios are (κ − 1)/(κ + 1) and (√κ − 1)/(√κ + 1): 399/401 and 19/21 at κ = 400.",
         "For large κ the steps grow like κ and like √κ.",

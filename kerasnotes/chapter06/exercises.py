@@ -1,4 +1,4 @@
-"""The tasks of chapter 06: sizes and counts, cross-correlation, the way back through pooling, normalization, reach."""
+"""The tasks of chapter 06: sizes, cross-correlation, the way back through pooling, normalization, reach, scanning."""
 
 import numpy as np
 
@@ -39,7 +39,8 @@ sizes = Predict(
     text=r"""A picture of 28 × 28 pixels with 3 channels goes through a convolution of 5 × 5 with 8 filters and
 stride 2. What is the height of the output with VALID and with SAME padding? How many zeros does SAME
 put before and after each axis? How many weights and biases has the layer? And what does the row (0, 0,
-1, 1, 3) become under the kernel (−1, 0, 1) with stride 1 and VALID?""",
+1, 1, 3) become under the kernel (−1, 0, 1) with stride 1 and VALID? (The last
+two are explained by `chapter06.convolution`.)""",
     hints=(
         "VALID: how many windows of 5 begin at 0, 2, 4, … and still fit into 28? SAME: every second pixel begins one.",
         "SAME needs (14 − 1) · 2 + 5 pixels in all; what 28 lacks is split, and an odd one goes behind.",
@@ -348,7 +349,7 @@ loss?""",
         ),
         Value(
             "share",
-            "share of the two examples (0, 2) that receive a gradient",
+            "share of the two examples (0, 2) that receive a gradient (0 to 1)",
             want=lambda: float(np.mean(np.abs(_jacobian([0.0, 2.0])).sum(axis=0) > 1e-5)),
             wrong=((lambda: 1.0, "look at the first answer: whatever the loss, it is multiplied by these slopes"),),
         ),
@@ -412,20 +413,21 @@ _MEAN_ONLY = _MENDED.replace("mean, variance = self.mean, self.variance", "mean 
 def _check_norm(trial):
     import keras
 
-    def run(cls, x, batches):
-        norm = cls(x.shape[1])
-        trained = [norm(batch, training=True) for batch in batches]
-        return trained, norm(x, training=False), norm(x[:1], training=False)
+    def run(cls, training_batches, afterwards):
+        norm = cls(afterwards.shape[1])
+        trained = [norm(batch, training=True) for batch in training_batches]
+        return trained, norm(afterwards, training=False), norm(afterwards[:1], training=False)
 
     x = np.array([[0.0, 10.0], [2.0, 30.0]])
-    trial.equal("one batch in training, then two examples and one", x, [x], call=run)
+    trial.equal("one batch in training, then two examples and one", [x], x, call=run)
     for features, count in ((3, 4), (2, 9)):
         batches = [trial.rng.normal(2, 3, size=(6, features)) for _ in range(count)]
-        trial.equal(f"{count} batches of {features} features", trial.rng.normal(2, 3, (5, features)), batches, call=run)
+        afterwards = trial.rng.normal(2, 3, size=(5, features))
+        trial.equal(f"{count} batches of {features} features", batches, afterwards, call=run)
     layer = keras.layers.BatchNormalization(momentum=0.9, center=False, scale=False)
     for batch in batches:
         layer(batch, training=True)
-    want, got = layer(x, training=False), run(trial.answer, x, batches)[1]
+    want, got = layer(x, training=False), run(trial.answer, batches, x)[1]
     trial.check("after training it equals layers.BatchNormalization", got=got, want=want, rtol=1e-4, atol=1e-4)
 
 
@@ -433,8 +435,8 @@ norm = Mend(
     title="An answer that depends on the neighbours",
     lesson="chapter06.batch_norm",
     minutes=10,
-    text=r"""This layer works in training. But afterwards the same picture gets another answer in every batch, and a
-picture alone comes out as zeros, whatever it shows. Mend `BatchNorm`.""",
+    text=r"""This layer works in training. But afterwards the same example gets another answer in every batch, and an
+example alone comes out as zeros, whatever it holds. Mend `BatchNorm`.""",
     start=_ALWAYS_BATCH,
     name="BatchNorm",
     solution_code=_MENDED,
@@ -465,6 +467,13 @@ def _no_jump(layers):
     size, jump = 1, 1
     for kernel, stride in layers:
         size, jump = size + kernel - 1, jump * stride
+    return size, jump
+
+
+def _last_stride(layers):
+    size, jump = 1, 1
+    for kernel, stride in layers:
+        size, jump = size + (kernel - 1) * jump, stride
     return size, jump
 
 
@@ -536,11 +545,153 @@ stride 2, a convolution of 3.""",
     check=_check_reach,
     wrong=(
         Wrong(_no_jump, "after a stride, neighbours lie further apart: a kernel adds (kernel − 1) · jump"),
+        Wrong(_last_stride, "strides multiply: a layer of stride 1 keeps the step of the layers below"),
         Wrong(_jump_first, "a layer's own stride counts for the layers above it only: use the jump before"),
         Wrong(_kernels_multiplied, "sizes do not multiply: a layer adds (kernel − 1) · jump"),
         Wrong(_kernel_not_less_one, "a kernel of 1 adds nothing: (kernel − 1) · jump"),
-        Wrong(_jumps_added, "strides multiply"),
+        Wrong(_jumps_added, "strides multiply, they do not add"),
     ),
 )
 
-TASKS = (sizes, convolution, pooling, jacobian, norm, reach)
+# --- 06.7 Two detectors scan a picture ------------------------------------------------------------------------------
+
+
+def _detectors():
+    import keras
+
+    layers = keras.layers
+    dense = keras.Sequential([keras.Input((784,)), layers.Dense(64), layers.Dense(11)])
+    blocks = keras.Sequential(
+        [keras.Input((28, 28, 1)), layers.Conv2D(16, 7, 7), layers.Conv2D(32, 4), layers.Conv2D(11, 1)]
+    )
+    return dense, blocks
+
+
+def _as_one_network():
+    """Both detectors for all positions at once; the blocks that a window looks at lie 7 pixels apart."""
+    import keras
+
+    from kerasnotes.chapter06.scanning import as_convolution
+
+    layers = keras.layers
+    blocks = keras.Sequential([
+        keras.Input((None, None, 1)),
+        layers.Conv2D(16, 7),
+        layers.Conv2D(32, 4, dilation_rate=7),
+        layers.Conv2D(11, 1),
+    ])  # fmt: skip
+    return as_convolution(_detectors()[0], 28), blocks
+
+
+def _by_windows(which, side=56):
+    from kerasnotes.chapter06.scanning import multiplications
+
+    detector = _detectors()[which]
+    return (side - 27) ** 2 * multiplications(detector, detector.input_shape[1:])
+
+
+def _at_once(which, side=56):
+    from kerasnotes.chapter06.scanning import multiplications
+
+    return multiplications(_as_one_network()[which], (side, side, 1))
+
+
+scan = Predict(
+    title="Two detectors scan a picture",
+    lesson="chapter06.scanning",
+    minutes=25,
+    text=r"""Two detectors look at every window of 28 × 28 in a grey picture of 56 × 56. The first is dense, 784 to 64
+to 11 units. The second has 16 filters of 7 × 7 at stride 7, then 32 filters over its 4 × 4 blocks, then 11
+outputs. How many positions are there, and how many multiplications by weights does each detector take, window
+by window and as one network that computes every block once? To which ratio of its own two counts does the
+second detector come on ever larger pictures?""",
+    hints=(
+        "A window can begin at 0, …, 28 in each direction.",
+        "One window costs the first detector 784 · 64 + 64 · 11. The second: 16 blocks of 7 · 7 · 16, then "
+        "4 · 4 · 16 · 32, then 32 · 11.",
+        "As one network the first detector is a convolution with a kernel as large as the window: nothing is shared. "
+        "The second computes each *block* once, wherever it begins: 50 · 50 of them lie in the picture.",
+        "The later layers still work once for each position: 29² · (4 · 4 · 16 · 32 + 32 · 11) + 50² · 7 · 7 · 16. On "
+        "large pictures there are as many blocks as positions, so the ratio is that of the costs of one position.",
+    ),
+    values=(
+        Value(
+            "positions",
+            "positions of the window",
+            want=lambda: 29**2,
+            rtol=0,
+            wrong=(
+                (lambda: 28**2, "a window can begin at 0 and at 28: those are 29 places in each direction"),
+                (lambda: 4, "windows overlap: they begin at every pixel"),
+                (lambda: 29, "in both directions: the number of places is squared"),
+            ),
+        ),
+        Value(
+            "dense_windows",
+            "multiplications of the first detector, window by window",
+            want=lambda: _by_windows(0),
+            rtol=1e-6,
+            wrong=(
+                (lambda: 784 * 64 + 64 * 11, "that is for one window"),
+                (lambda: 841 * 784 * 64, "the second layer is missing: 64 · 11 for each window"),
+            ),
+        ),
+        Value(
+            "dense_network",
+            "of the first detector, as one network",
+            want=lambda: _at_once(0),
+            rtol=1e-6,
+            wrong=(
+                (lambda: 784 * 64 + 64 * 11, "its first layer looks at each window as a whole: it works at each one"),
+            ),
+        ),
+        Value(
+            "blocks_windows",
+            "of the second detector, window by window",
+            want=lambda: _by_windows(1),
+            rtol=1e-6,
+            wrong=(
+                (lambda: 16 * 784 + 8192 + 352, "that is for one window"),
+                (lambda: 841 * (784 + 8192 + 352), "a window has 16 blocks, and the filters work on each of them"),
+            ),
+        ),
+        Value(
+            "blocks_network",
+            "of the second detector, as one network",
+            want=lambda: _at_once(1),
+            rtol=1e-6,
+            wrong=(
+                (
+                    lambda: 841 * (784 + 8192 + 352),
+                    "there are more blocks than windows: a block of 7 fits at 50 · 50 places",
+                ),
+                (
+                    lambda: 64 * 784 + 841 * (8192 + 352),
+                    "windows begin at every pixel, and so do their blocks: not at every seventh",
+                ),
+                (lambda: 2500 * (784 + 8192 + 352), "the later layers work once for each position of the window"),
+            ),
+        ),
+        Value(
+            "limit",
+            "its count window by window over that as one network, on ever larger pictures",
+            want=lambda: _by_windows(1, 10**6) / _at_once(1, 10**6),
+            rtol=2e-3,
+            wrong=(
+                (lambda: _by_windows(1) / _at_once(1), "that is at 56 × 56: later the border counts for nothing"),
+                (lambda: 16.0, "only the first layer is shared: the others work at every position"),
+                (lambda: 9328 / 21088, "upside down: window by window over one network"),
+            ),
+        ),
+    ),
+    solution_code="""positions = (56 - 28 + 1) ** 2
+dense_windows = positions * (784 * 64 + 64 * 11)
+dense_network = dense_windows  # a kernel as large as the window shares nothing between positions
+block, later = 7 * 7 * 16, 4 * 4 * 16 * 32 + 32 * 11  # multiplications of one block, of the two layers after it
+blocks_windows = positions * (16 * block + later)
+blocks_network = (56 - 7 + 1) ** 2 * block + positions * later  # neighbouring windows have blocks in common
+limit = (16 * block + later) / (block + later)  # on large pictures nearly as many positions as blocks
+""",
+)
+
+TASKS = (sizes, convolution, pooling, jacobian, norm, reach, scan)

@@ -1058,7 +1058,7 @@ What does doubling the depth do to that b, once the network is very deep? How op
         ),
         Value(
             "gate_10",
-            "σ(−10), the height of the curve of gates before training",
+            "σ(−10), the level of the gates before training in the lesson's figure",
             want=lambda: _gate(-10),
             wrong=(
                 (lambda: _gate(10), "that is σ(10): the bias is negative"),

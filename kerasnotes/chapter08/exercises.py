@@ -334,8 +334,8 @@ truncation = Predict(
     text=r"""A sequence has steps 0 to 9. Its inputs are zero from step 6 on, and there is a loss only at step 9. The
 gradient of W_xh is computed with truncation, for each window k = 1, …, 10: with sliding windows, where
 the loss reaches back over k steps, its own included, and in chunks of k steps that begin at step 0. In
-which cases is it not zero? Two lists of ten numbers, 1 for not zero. (What does the second say about
-"the longest chunks that fit"?)""",
+which cases is it not zero? Two lists of ten numbers, 1 for not zero. (Is a longer chunk always better?
+Look at k = 5 and k = 9.)""",
     hints=(
         "The gradient of W_xh gets x_t times δ_t from each step: only steps 0 to 5 have inputs.",
         "So the question is whether the way back from step 9 reaches step 5.",
@@ -413,6 +413,14 @@ def _norm_after(gradients, clip_norm):
     return [g * clip_norm / tf.maximum(norm, clip_norm) for g in gradients], tf.minimum(norm, clip_norm)
 
 
+def _fixed_factor(gradients, clip_norm):
+    import tensorflow as tf
+
+    norm = tf.sqrt(tf.add_n([tf.reduce_sum(g**2) for g in gradients]))
+    factor = min(clip_norm / float(norm), 1.0)  # a plain number
+    return [g * factor for g in gradients], norm
+
+
 def _check_clipping(trial):
     import tensorflow as tf
 
@@ -422,6 +430,9 @@ def _check_clipping(trial):
         gradients = [tf.constant(trial.rng.normal(size=shape)) for shape in shapes]
         for clip_norm in (0.5, 2.0, 100.0):
             trial.equal(f"shapes {', '.join(map(str, shapes))} at {clip_norm:g}", gradients, clip_norm)
+    halved = [tf.constant([3.0, 4.0]), tf.constant([12.0])]
+    trial.gradient("the slopes of the clipped numbers by the gradients, at 6.5", halved, 6.5, of=(0,))
+    trial.gradient("the same at 20, where the factor is 1", halved, 20.0, of=(0,))
     theirs, norm = tf.clip_by_global_norm(gradients, 2.0)
     got, own = trial.answer(gradients, 2.0)
     trial.check("equals tf.clip_by_global_norm", got=[*got, own], want=[*theirs, norm])
@@ -432,8 +443,9 @@ clipping = Write(
     lesson="chapter08.clipping",
     minutes=10,
     text=r"""Write gradient clipping by global norm: the norm ‖g‖ of all numbers of all gradients together, and one
-common factor c / max(‖g‖, c) for all of them. Before you run it: what becomes of the gradients (3, 4)
-and (12) at c = 6.5, and what at c = 20?""",
+common factor c / max(‖g‖, c) for all of them. Keep to TensorFlow's operations: a tape is to see the
+factor as well. Before you run it: what becomes of the gradients (3, 4) and (12) at c = 6.5, and what at
+c = 20?""",
     start='''import tensorflow as tf
 
 
@@ -472,6 +484,7 @@ def clip_by_global_norm(gradients, clip_norm):
         Wrong(_lengthened, "short gradients are lengthened: clipping never lengthens, hence max(‖g‖, c)"),
         Wrong(_norms_added, "the norms were added up: squares add up, and the root comes last"),
         Wrong(_norm_after, "the norm asked for is that *before* clipping"),
+        Wrong(_fixed_factor, "the factor has become a plain number: keep to TensorFlow, so that a tape sees it"),
     ),
 )
 
@@ -492,9 +505,10 @@ def _clipped(kind, bound):
     return [float(number) for tensor in result for number in np.asarray(tensor)]
 
 
-def _cosine_by_value():
-    a, b = np.array([2.0, 3.0, 6.0]), np.array(_clipped("value", 2.5))
-    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+def _cosine(kind, bound):
+    from kerasnotes.chapter08.clipping import cosine
+
+    return cosine([[2.0, 3.0, 6.0]], [_clipped(kind, bound)])
 
 
 by_hand = Predict(
@@ -502,13 +516,14 @@ by_hand = Predict(
     lesson="chapter08.clipping",
     minutes=10,
     text=r"""Gradients (2, 3) and (6) are clipped by hand: by global norm at 3.5, by value at 2.5, and tensor by
-tensor at norm 2.5. What comes out in the three cases (lists of three numbers)? And what is the cosine
-of the angle between the original gradient and the one clipped by value?""",
+tensor at norm 2.5. What comes out in the three cases (lists of three numbers)? And what is the cosine of
+the angle between the original gradient and the one clipped by global norm, and by value? (Take all three
+numbers as one vector.)""",
     hints=(
         "All numbers together: 4 + 9 + 36 = 49.",
         "By value every number is cut to at most 2.5. Tensor by tensor, (2, 3) has the norm √13 and (6) the norm 6.",
         "A tensor of norm n > c is multiplied by c / n.",
-        "The cosine is the sum of products over the product of the two norms: 26.5 / (7 · √16.5).",
+        "A cosine is the sum of products over the product of the two norms; by value 26.5 / (7 · √16.5).",
     ),
     values=(
         Value(
@@ -530,11 +545,24 @@ of the angle between the original gradient and the one clipped by value?""",
             wrong=((lambda: [2.0, 2.5, 2.5], "that is clipping by value"),),
         ),
         Value(
-            "cosine",
+            "cosine_global_norm",
+            "cosine of the angle between the gradient and the one clipped by global norm",
+            want=lambda: _cosine("global_norm", 3.5),
+            rtol=1e-3,
+            wrong=(
+                (lambda: 0.5, "that is the factor: the cosine is divided by both lengths"),
+                (lambda: 0.0, "0 is a right angle; one factor for all numbers leaves the direction as it is"),
+            ),
+        ),
+        Value(
+            "cosine_value",
             "cosine of the angle between the gradient and the one clipped by value",
-            want=_cosine_by_value,
+            want=lambda: _cosine("value", 2.5),
             rtol=3e-3,
-            wrong=((lambda: 1.0, "clipping by value changes the ratios of the numbers, so the direction is another"),),
+            wrong=(
+                (lambda: 1.0, "clipping by value changes the ratios of the numbers, so the direction is another"),
+                (lambda: 26.5 / 49, "divide by both lengths, 7 and √16.5"),
+            ),
         ),
     ),
     solution_code="""import math
@@ -543,7 +571,8 @@ global_norm = [2 * 0.5, 3 * 0.5, 6 * 0.5]  # the norm is 7, the factor one half
 value = [2.0, 2.5, 2.5]
 factor = 2.5 / math.sqrt(13)  # (2, 3) has the norm √13, (6) the norm 6
 tensors = [2 * factor, 3 * factor, 2.5]
-cosine = (2 * 2 + 3 * 2.5 + 6 * 2.5) / (7 * math.sqrt(2**2 + 2.5**2 + 2.5**2))
+cosine_global_norm = 1.0  # half of the gradient points where the gradient does
+cosine_value = (2 * 2 + 3 * 2.5 + 6 * 2.5) / (7 * math.sqrt(2**2 + 2.5**2 + 2.5**2))
 """,
 )
 
@@ -579,6 +608,14 @@ def _check_perplexity(trial):
         logits = tf.constant(3 * trial.rng.normal(size=(characters, vocabulary)), tf.float32)
         targets = tf.constant(trial.rng.integers(0, vocabulary, characters))
         trial.equal(f"{characters} characters of {vocabulary}", logits, targets)
+    trial.equal("sure and wrong: e⁴⁰", tf.constant([[0.0, 40.0]]), tf.constant([0]), rtol=1e-3)
+
+
+def _clipped_probabilities(logits, targets):
+    import tensorflow as tf
+
+    losses = tf.keras.losses.sparse_categorical_crossentropy(targets, tf.nn.softmax(logits) + 0.0)
+    return tf.exp(tf.reduce_mean(losses))
 
 
 def _base_two(logits, targets):
@@ -621,6 +658,10 @@ sure the model is, it never falls below that. Mend `perplexity`.""",
     check=_check_perplexity,
     wrong=(
         Wrong(_SOFTMAX_TWICE.replace("    return", "\n    return"), "the softmax is still taken twice"),
+        Wrong(
+            _clipped_probabilities,
+            "given probabilities, Keras clips them at 10⁻⁷: no answer costs more than 16.1 nats; give it the logits",
+        ),
         Wrong(_base_two, "the cross-entropy is in nats, powers of e: exp takes it back, 2 to its power does not"),
         Wrong(_mean_of_exp, "the mean comes first, then exp: this is the mean of single perplexities"),
         Wrong(_no_exp, "that is the mean cross-entropy: perplexity is exp of it"),

@@ -977,6 +977,13 @@ def _mean_of_poems(logits, ids):
     return tf.reduce_mean(tf.exp(tf.reduce_sum(nats * real, axis=1) / tf.reduce_sum(real, axis=1)))
 
 
+def _mean_of_means(logits, ids):
+    import tensorflow as tf
+
+    nats, real = _surprises(logits, ids)
+    return tf.exp(tf.reduce_mean(tf.reduce_sum(nats * real, axis=1) / tf.reduce_sum(real, axis=1)))
+
+
 def _mean_nats(logits, ids):
     import tensorflow as tf
 
@@ -1083,7 +1090,14 @@ def perplexity(logits, ids):
     wrong=(
         Wrong(_padding_counted, "padding was counted as a character: it is neither in the sum nor in n"),
         Wrong(_divided_by_all, "padding is out of the sum, but still in n"),
-        Wrong(_mean_of_poems, "that is a mean of the poems' perplexities: sum over all characters before exp"),
+        Wrong(
+            _mean_of_poems,
+            "that is a mean of the poems' perplexities: divide the sum over all characters by their number, then exp",
+        ),
+        Wrong(
+            _mean_of_means,
+            "that is the mean over poems of their own means: divide the sum over all characters by their number",
+        ),
         Wrong(_mean_nats, "the exponential is missing: that is the cross-entropy in nats"),
         Wrong(_two_to_the_nats, "2 to the power of nats: with natural logarithms it is exp"),
         Wrong(_sign_lost, "the minus sign is missing: a perplexity is at least 1"),
@@ -1122,9 +1136,9 @@ waves = Predict(
     minutes=25,
     text=r"""$y_t = 10 + \cos(2πt/12) + \cos(2πt/6)$ obeys an autoregression
 $y_t = a_0 + a_1 y_{t-1} + … + a_4 y_{t-4}$. Find its coefficients: one wave obeys $1 - 2 \cos(ω) L + L^2$
-(L moves back by one step), two waves the product of their polynomials. A fit to noisy values has smaller
-roots: instead of $\cos(ωt)$, its waves are $0.95^t \cos(ωt)$, say. Which share of a wave's size is left in
-a forecast 60 steps ahead, and which number do forecasts go to in the end, if the fit has the right level?""",
+(L moves back by one step), two waves the product of their polynomials; applied to $y_t - 10$ it gives 0. A
+fit to noisy values has smaller roots: its waves are $0.95^t \cos(ωt)$, say, not $\cos(ωt)$. Which share of
+a wave's size is left 60 steps ahead, and where do forecasts end, if the fit has the right level?""",
     hints=(
         "2 cos(2π/12) = √3 and 2 cos(2π/6) = 1. Multiply $(1 - √3 L + L^2)(1 - L + L^2)$.",
         "The product is $1 - (√3 + 1) L + (2 + √3) L^2 - (√3 + 1) L^3 + L^4$, and it gives 0 on both waves.",
@@ -1146,7 +1160,7 @@ a forecast 60 steps ahead, and which number do forecasts go to in the end, if th
         ),
         Value(
             "a_1",
-            "of the last value",
+            "factor of the last value",
             want=lambda: _two_waves(1),
             rtol=1e-3,
             wrong=(
@@ -1156,7 +1170,7 @@ a forecast 60 steps ahead, and which number do forecasts go to in the end, if th
         ),
         Value(
             "a_2",
-            "of the value before it",
+            "factor of the value before it",
             want=lambda: _two_waves(2),
             rtol=1e-3,
             wrong=(
@@ -1167,14 +1181,14 @@ a forecast 60 steps ahead, and which number do forecasts go to in the end, if th
         ),
         Value(
             "a_3",
-            "of the third value back",
+            "factor of the third value back",
             want=lambda: _two_waves(3),
             rtol=1e-3,
             wrong=((lambda: -1 - _ROOT, "the sign changes when the term goes to the other side"),),
         ),
         Value(
             "a_4",
-            "of the fourth value back",
+            "factor of the fourth value back",
             want=lambda: _two_waves(4),
             rtol=1e-3,
             wrong=((lambda: 1.0, "the sign changes when the term goes to the other side"),),

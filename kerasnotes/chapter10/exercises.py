@@ -144,14 +144,14 @@ noise = Predict(
     title="Noise that is cut off",
     lesson="chapter10.denoising",
     minutes=20,
-    text=r"""Noise of deviation σ is added to a black image (784 pixels, all 0), and cut off to $[0, 1]$. Its expected
-squared error, summed over the pixels, follows from the normal density φ and its distribution function Φ. What
-is it for σ = 0.5, for σ = 1, and for σ → ∞? Ask yourself why doubling σ does not multiply it by four. An
-answer that does not look at the image at all has the error 53, say: from which σ on is it better to give that
-answer than to leave the noise as it is?""",
+    text=r"""Noise of deviation σ is added to a black image (784 pixels, all 0) and cut off to $[0, 1]$. A pixel becomes 0
+below, 1 above and σt between: with the normal density φ and $a = 1/σ$ its expected squared error is $σ^2
+\int_0^a t^2 φ(t)\,dt + 1 − Φ(a)$. What is that, summed over the pixels, for σ = 0.5, σ = 1 and σ → ∞? An
+answer that never looks at the image has the error 53, say: from which σ on is it better than leaving the
+noise as it is? (The last number has no formula: find it by bisection.)""",
     hints=(
-        "A pixel's noise is cut to 0 in half of the cases, and to 1 whenever σ ε > 1.",
-        "With a = 1/σ a pixel costs σ² ∫₀ᵃ t² φ(t) dt + 1 − Φ(a).",
+        "A pixel's noise is cut to 0 in half of the cases, and to 1 whenever σ t > 1: hence 1 − Φ(a).",
+        "The integral by parts: t² φ(t) is t times t φ(t), and −φ(t) has the slope t φ(t).",
         "The integral is Φ(a) − ½ − a φ(a), since −t φ(t) has the slope t² φ(t) − φ(t).",
         "Φ(a) is `(1 + math.erf(a / 2**0.5)) / 2`. For the last number halve an interval until it is small, or "
         "draw the curve. For σ → ∞ every pixel is 0 or 1.",
@@ -197,7 +197,7 @@ answer than to leave the noise as it is?""",
         ),
         Value(
             "equal_deviation",
-            "the σ at which the error is 53",
+            "the σ at which the error is 53, to one per cent",
             want=_equal_deviation,
             wrong=(
                 (lambda: math.sqrt(_IGNORANT / _PIXELS), _NOT_CUT),

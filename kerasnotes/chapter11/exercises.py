@@ -829,6 +829,12 @@ def _penalty_frozen(critic, points):
     return tf.reduce_mean(tf.square(tf.stop_gradient(_norms(_slope_of(critic, points))) - 1))
 
 
+def _penalty_root_of_zero(critic, points):
+    import tensorflow as tf
+
+    return tf.reduce_mean(tf.square(_norms(_slope_of(critic, points)) - 1))
+
+
 def _penalty_with_weight(critic, points):
     import tensorflow as tf
 
@@ -862,6 +868,9 @@ def _check_penalty(trial):
         trial.equal(f"a small network on points {shape}", points, kernel, call=_curved_critic)
         label = f"slopes by the network's weights, points {shape}"  # the penalty is there to move them
         trial.gradient(label, points, kernel, call=_curved_critic, of=(1,))
+    points, kernel = tf.constant([[0.0, 0.0], [1.0, 2.0]]), tf.zeros(2)
+    trial.gradient("a critic of slope 0: finite slopes by its weights", points, kernel, call=_linear_critic, of=(1,),
+                   rtol=1e-3)  # fmt: skip
 
 
 penalty = Write(
@@ -870,7 +879,8 @@ penalty = Write(
     minutes=15,
     text=r"""Write the gradient penalty E (‖∇ f(x̂)‖ − 1)² of a critic $f$ at given points x̂, without the factor λ. The
 norm is taken of one sample's gradient as a whole, over all axes but the first; the mean is taken over the
-batch. The result must itself have a gradient by the critic's weights.""",
+batch. The result must itself have a gradient by the critic's weights, and a finite one also where the slope
+∇ f is 0: a norm has no direction there, and the gradient of a root at 0 is infinite.""",
     start='''import tensorflow as tf
 
 
@@ -896,7 +906,8 @@ def gradient_penalty(critic, points):
         values = critic(points)  # (batch,)
     slope = tape.gradient(values, points)  # each value depends on its own sample only: (batch, ...)
     axes = list(range(1, len(points.shape)))
-    norm = tf.sqrt(tf.reduce_sum(tf.square(slope), axis=axes))  # (batch,)
+    square = tf.reduce_sum(tf.square(slope), axis=axes)  # (batch,)
+    norm = tf.sqrt(tf.maximum(square, 1e-12))  # a maximum that is held at a number has the gradient 0
     return tf.reduce_mean(tf.square(norm - 1.0))
 """,
     hints=(
@@ -904,6 +915,8 @@ def gradient_penalty(critic, points):
         "`tape.gradient(values, points)` adds up the values; each depends on its own sample only, so nothing is mixed.",
         "One norm for each sample: sum the squares over all axes but the first, then take the root: (batch,).",
         "`tf.reduce_mean(tf.square(norm - 1))`. Keep to TensorFlow's operations: an outer tape has to see all of it.",
+        "At slope 0 the root's gradient is ∞ · 0, no number. `tf.sqrt(tf.maximum(square, 1e-12))` never takes the root "
+        "of 0.",
     ),
     check=_check_penalty,
     wrong=(
@@ -917,6 +930,10 @@ def gradient_penalty(critic, points):
         Wrong(_penalty_of_mean, "the mean slope was compared with 1: square each sample's difference first"),
         Wrong(_penalty_each_number, "each number of the gradient was compared with 1: it is the norm that shall be 1"),
         Wrong(_penalty_frozen, "no gradient passes to the critic: do not turn the slope into a constant"),
+        Wrong(
+            _penalty_root_of_zero,
+            "at slope 0 the gradient is NaN, and one such sample spoils all weights: keep the root's argument above 0",
+        ),
         Wrong(_penalty_with_weight, "the factor λ = 10 is not a part of it here"),
     ),
 )
@@ -943,7 +960,8 @@ def gradient_penalty(critic, real, fake, rng):
         tape.watch(points)
         values = critic(points)
     slope = tape.gradient(values, points)
-    norm = tf.sqrt(tf.reduce_sum(tf.square(slope), axis=list(range(1, len(points.shape)))))
+    square = tf.reduce_sum(tf.square(slope), axis=list(range(1, len(points.shape))))
+    norm = tf.sqrt(tf.maximum(square, 1e-12))
     return tf.reduce_mean(tf.square(norm - 1.0))
 
 
@@ -1022,8 +1040,8 @@ places = Mend(
     lesson="chapter11.gradient_penalty",
     minutes=10,
     text=r"""This penalty was copied into many programs. A critic whose slope is 1 on all lines between real and drawn
-samples should pay nothing, whatever its slope is elsewhere; here it pays a lot, and not only by rounding.
-Mend `gradient_penalty`. All draws have to come from `rng`.""",
+samples should pay nothing, whatever its slope is elsewhere; here it pays a lot. Mend `gradient_penalty`. All
+draws have to come from `rng`.""",
     start=_PROGRAM.format(
         weights="    weights = rng.normal(size=[real.shape[0]] + [1] * (len(real.shape) - 1))  # one for each pair"
     ),

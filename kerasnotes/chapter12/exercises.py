@@ -554,17 +554,18 @@ cliff = Predict(
     minutes=20,
     text=r"""On the cliff, the ways along the edge, one row higher and along the top take 13, 15 and 17 steps of −1; a
 fall costs 100 and leads back to the start. At each step a random one of the four actions is taken with
-probability ε. Estimate, to a tenth or so, from which ε on one row higher is better than the edge: on how
-many squares can a single false step fall, how likely is it there, and what does a fall cost, with the
-steps walked again? Then predict how many steps the best of the three ways has at three values of ε.""",
+probability ε; whoever was pushed off his way goes back to it. Estimate, to a tenth or so, from which ε on one
+row higher beats the edge: on how many squares can a single false step fall, how likely is it there, and what
+does a fall cost, with the steps walked again? Then: how many steps has the best way at ε = 0.005, 0.02, 0.4?""",
     hints=(
         "The edge has ten squares above the cliff; one false step of four falls, with probability ε/4.",
         "A fall costs 100, and the steps done so far, some 6 on average, are walked again: about 106 in all, less the "
         "step itself.",
         "So the edge loses about 10 · ε/4 · 105 steps, the detour 2. The start, from which "
         "one can fall, too, is on all ways.",
-        "One row higher takes two false steps, about ε²: small until ε is a few tenths. "
-        "`kerasnotes.chapter12.cliff.explorers_values` gives each way's exact worth.",
+        "One row higher takes two false steps in a row, about ten times (ε/4)² · 105: less than the 2 steps more of "
+        "the way along the top up to ε ≈ 0.15, more beyond. `kerasnotes.chapter12.cliff.explorers_values` gives each "
+        "way's exact worth.",
     ),
     values=(
         Value(
@@ -598,12 +599,12 @@ steps walked again? Then predict how many steps the best of the three ways has a
         ),
         Value(
             "steps_large",
-            "steps of the best way at ε = 0.2",
-            want=lambda: _best_way(0.2),
+            "steps of the best way at ε = 0.4",
+            want=lambda: _best_way(0.4),
             rtol=1e-6,
             wrong=(
                 (lambda: 13, "falls from the edge cost more than any detour by now"),
-                (lambda: 15, "one step in five is random: two false steps in a row are common now"),
+                (lambda: 15, "two steps in five are random: two false ones in a row are common now"),
             ),
         ),
     ),
@@ -611,7 +612,7 @@ steps walked again? Then predict how many steps the best of the three ways has a
 pays_from = 2 / (squares * fall / 4)  # 2 more steps against squares · ε/4 · fall
 steps_small = 13  # 0.005 is below it
 steps_middle = 15  # one row higher a fall takes two false steps in a row, about ε²
-steps_large = 17  # and at ε = 0.2 they are common enough to give the edge a wider berth
+steps_large = 17  # at ε = 0.4 that costs 10 · 0.1² · 105, some ten steps: more than the two of the longer way
 """,
 )
 

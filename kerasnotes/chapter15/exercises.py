@@ -150,7 +150,7 @@ hebb = Write(
     minutes=10,
     text=r"""Write Hebb's rule: w_ij is the sum over patterns of x_i x_j, divided by the number n of units, and no
 unit has a weight to itself. Before you run it: which weights do the patterns (1, 1, −1) and (1, −1, −1)
-give?""",
+give? (The page has the rule at `chapter15.projection_rule`.)""",
     start='''import numpy as np
 
 

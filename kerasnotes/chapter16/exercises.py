@@ -27,12 +27,12 @@ names = Predict(
     lesson="chapter16.documented_calls",
     minutes=10,
     text=r"""Programs of TensorFlow 2.3 write `tf.losses.MSE` and `tf.keras.losses.mean_squared_error` for one and the
-same loss; `tf.placeholder` is older still. Which of the three names, in this order, does the installed
-TensorFlow have? Write 1 for yes and 0 for no. Then look at the arguments `units`, `name` and `colour` of
-`layers.Dense`: which of them does its signature name? Its last parameter is the catch-all `**kwargs`, and
-what only that would swallow counts as 0.""",
+same loss; `tf.placeholder` is older still. Which of the three, in this order, does the installed TensorFlow
+have? Thinking does not tell: guess, then try them. (1 for yes, 0 for no.) Then look at the arguments `units`,
+`name` and `colour` of `layers.Dense`: which of them does its signature name? Its last parameter is the
+catch-all `**kwargs`, and what only that would swallow counts as 0.""",
     hints=(
-        "Guess first; then ask: `hasattr(tf.losses, 'MSE')`, and so on for each name.",
+        "Ask the installed version: `hasattr(tf.losses, 'MSE')`, and so on for each name.",
         "The loss has its short name in `tf.keras.losses`, which is `tf.losses`; its long name in `keras.losses`.",
         "`inspect.signature(keras.layers.Dense)` lists the parameters. `Dense(4, name='x')` works all the same: the "
         "catch-all hands `name` on to the class below.",
@@ -40,7 +40,7 @@ what only that would swallow counts as 0.""",
     values=(
         Value(
             "still_there",
-            "a list for tf.losses.MSE, tf.keras.losses.mean_squared_error, tf.placeholder",
+            "1 or 0 for tf.losses.MSE, tf.keras.losses.mean_squared_error, tf.placeholder, a list",
             want=lambda: _there("tf.losses.MSE", "tf.keras.losses.mean_squared_error", "tf.placeholder"),
             rtol=0.0,
             wrong=(
@@ -53,7 +53,7 @@ what only that would swallow counts as 0.""",
         ),
         Value(
             "named_by_dense",
-            "a list for the arguments units, name, colour of layers.Dense",
+            "1 or 0 for the arguments units, name, colour of layers.Dense, a list",
             want=lambda: _taken("layers.Dense", "units", "name", "colour"),
             rtol=0.0,
             wrong=(

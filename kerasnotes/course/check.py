@@ -86,12 +86,18 @@ def _chosen(names, number):
 def _inside(folder):
     """Pairs of a file and its exercise, in a folder and those below it; a number that does not exist stops nobody."""
     pairs = []
-    for path in sorted(each for each in folder.rglob("exercise_*.py") if exercises.FILE_NAME.match(each.name)):
+    for path in sorted(filter(_place, folder.rglob("exercise_*.py")), key=lambda path: (path.parent, _place(path))):
         try:
             pairs.append((path, exercises.find(path)))
         except catalog.UsageError as error:
             print(f"{path} is left out: {error}", file=sys.stderr)
     return pairs
+
+
+def _place(path):
+    """Chapter, number and name of an exercise's file, which sort 09.2 before 09.10; None for other files."""
+    found = exercises.FILE_NAME.match(path.name)
+    return found and (int(found[1]), int(found[2]), path.name)
 
 
 def _remember(path, exercise, outcome):

@@ -353,13 +353,22 @@ def _learners_frames(error, files):
 
 
 def _names(function, inputs, call):
-    """The names of the positional arguments, as the learner's function has them."""
+    """The names of the positional arguments, as the learner's function has them, or what calls it: that one first."""
+    names, _ = _positional(function)
+    if call is not None:
+        (_, *own), passed_on = _positional(call)
+        names = own + names[len(own) :] if passed_on else own
+    return [names[i] if i < len(names) else f"input {i + 1}" for i in range(len(inputs))]
+
+
+def _positional(function):
+    """`(names of the positional arguments, whether *others follow)`."""
     try:
-        parameters = inspect.signature(function).parameters.values() if call is None else ()
+        parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        parameters = ()
-    known = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
-    return [known[i] if i < len(known) else f"input {i + 1}" for i in range(len(inputs))]
+        return [], False
+    names = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    return names, any(each.kind == each.VAR_POSITIONAL for each in parameters)
 
 
 def _inputs_line(names, inputs, keywords):
