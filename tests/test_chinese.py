@@ -19,6 +19,8 @@ ROOT = catalog.PACKAGE.parent
 COURSE = language.course()
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 LESSONS = [lesson for chapter in catalog.chapters() for lesson in chapter.lessons]
+REPORTS = {lesson.full_name: report for lesson in LESSONS if (report := records.load(lesson))}
+CORRECTIONS = {f"{name}: {record['topic']}": record for name, record in pages.all_corrections(REPORTS)}
 
 
 @pytest.fixture
@@ -56,17 +58,67 @@ def test_what_chapters_are_about_translates_todays_english():
         assert COURSE["chapters"][chapter.name]["title"] == chapter.titles[2]
 
 
-def test_exercises_and_corrections_translate_todays_english():
+def test_exercises_translate_todays_english():
     with language.using("en"):
         tasks = {exercise.number: exercise.task for exercise in exercises.every()}
     for number, entry in COURSE["tasks"].items():
         assert entry["english"] == language.task_digest(tasks[number]), f"{number}: translate it anew"
         assert len(entry["hints"]) == len(tasks[number].hints), number
-    reports = {lesson.full_name: records.load(lesson) for lesson in LESSONS}
-    said = {f"{name}: {record['topic']}": record for name, record in pages.all_corrections(reports)}
-    for name, entry in COURSE["corrections"].items():
-        digest = language.digest(*(said[name][key] for key in ("topic", "course", "correct", "shown_by")))
-        assert entry["english"] == digest, f"{name}: translate it anew"
+
+
+def test_every_correction_is_there_and_nothing_else():
+    assert list(COURSE["corrections"]) == list(CORRECTIONS)
+
+
+@pytest.mark.parametrize("name", COURSE["corrections"])
+def test_a_corrections_chinese_translates_todays_words_and_takes_todays_numbers(name):
+    entry, record = COURSE["corrections"][name], CORRECTIONS[name]
+    today = language.correction_digest(record)
+    assert entry["english"] == today, f"translate it anew and write {today!r}"
+    for key in language.CORRECTION:
+        numbers = language.NUMBER.findall(record[key])
+        places = [int(place) for place in re.findall(r"\{(\d+)\}", entry[key])]
+        assert sorted(places) == list(range(len(numbers))), f"{key}: each of {numbers} once"
+        own = re.findall(r"\d", re.sub(r"\{\d+\}", "", entry[key]))
+        assert set(own) <= set(re.findall(r"\d", language.NUMBER.sub("", record[key]))), f"{key}: a number of its own"
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("spread 0.49, variance 0; 98% of 10,000 (1, 22).", ["0.49", "0", "98", "10,000", "1", "22"]),
+        ("from -16 to +0.17 ± 3.0e-08, at ±50 or −½, CPU:0", ["-16", "+0.17", "3.0e-08", "50", "0"]),
+        ("curvatures [  1. 100.], 4.2. And 2, 3", ["1", "100", "4.2", "2", "3"]),
+        ("(1 − γ)(1-x) - 3/2, c_(t-1), input_dim=5", ["1", "1", "3", "2", "1", "5"]),
+        ("2f − y, 2^N, e^2, x_1, L2, branch1, w₁, h², 12λ, 1.5f, 3x", []),
+    ],
+)
+def test_numbers_stand_alone_and_are_no_part_of_a_name(text, numbers):
+    assert language.NUMBER.findall(text) == numbers
+
+
+def test_a_correction_is_chinese_with_todays_numbers_until_a_word_changes(monkeypatch, chinese):
+    record = {"topic": "size", "course": "2^N", "correct": "N", "shown_by": "2.5 against 3, off by -0.1"}
+    entry = {"topic": "尺寸", "course": "2^N", "correct": "N", "shown_by": "相差 {2}：应为 {1}，得到 {0}"}
+    entry["english"] = language.correction_digest(record)
+    monkeypatch.setitem(COURSE["corrections"], "chapter08.clipping: size", entry)
+
+    def shown(**changed):
+        return language.correction("chapter08.clipping", {**record, **changed})
+
+    assert shown() == {"topic": "尺寸", "course": "2^N", "correct": "N", "shown_by": "相差 -0.1：应为 3，得到 2.5"}
+    assert shown(shown_by="1e-07 against 1,024, off by +2")["shown_by"] == "相差 +2：应为 1,024，得到 1e-07"
+    assert shown(shown_by="2.5 against 3, out by -0.1")["shown_by"] == "2.5 against 3, out by -0.1"
+    assert shown(shown_by="2.5 against 3 and 4, off by -0.1")["topic"] == "size"
+    assert shown(course="3^N")["topic"] == "size"
+    with language.using("en"):
+        assert shown() == record
+
+
+def test_a_number_that_the_english_does_not_have_is_refused():
+    assert language.with_numbers("{1} 与 {0}，{1}", "1 or 2") == "2 与 1，2"
+    with pytest.raises(ValueError, match=r"\{2\} in '.*': there are 2 numbers in '1 or 2'"):
+        language.with_numbers("{0}、{2}", "1 or 2")
 
 
 def test_a_changed_point_is_shown_in_english(monkeypatch, chinese):
