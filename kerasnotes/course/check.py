@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kerasnotes.course import catalog, exercises, render
+from kerasnotes.course.language import word
 from kerasnotes.course.render import SYMBOLS
 from kerasnotes.course.terminal import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, Console
 
@@ -28,18 +29,19 @@ KEPT_OUTPUT, SHOWN_LINES = 4000, 8  # of what the learner's program prints: byte
 def main(options, console):
     """Judge what the command line names. Returns the exit code."""
     if not 1 <= options.seconds <= 3600:
-        raise catalog.UsageError(f"--seconds: expected a number from 1 to 3600, got {options.seconds:g}")
+        text = word("--seconds: expected a number from 1 to 3600, got {seconds}")
+        raise catalog.UsageError(text.format(seconds=f"{options.seconds:g}"))
     chosen = _chosen(options.files, options.exercise)
     if options.json:
         console = Console(stderr=True)
     found = []
     for place, (path, exercise) in enumerate(chosen):
-        count = f" ({place + 1} of {len(chosen)})" if len(chosen) > 1 else ""
+        count = word(" ({place} of {files})").format(place=place + 1, files=len(chosen)) if len(chosen) > 1 else ""
         try:
             with _waiting(console, f"{path}{count}"):
                 outcome = judge_path(path, exercise, options.seconds)
         except KeyboardInterrupt:
-            console.print("interrupted", style="yellow")
+            console.print(word("interrupted"), style="yellow")
             return EXIT_INTERRUPTED
         found.append(outcome)
         _remember(path, exercise, outcome)
@@ -56,7 +58,7 @@ def _chosen(names, number):
     """Pairs of a file and its exercise. Raises UsageError if there are none."""
     if number is not None:
         if len(names) != 1 or not Path(names[0]).is_file():
-            raise catalog.UsageError("--exercise: expected one file beside it, whose exercise it names")
+            raise catalog.UsageError(word("--exercise: expected one file beside it, whose exercise it names"))
         return [(Path(names[0]), exercises.find(number))]
     pairs = []
     for name in names or ["."]:
@@ -64,21 +66,23 @@ def _chosen(names, number):
         if path.is_dir():
             inside = _inside(path)
             if not inside:
-                raise catalog.UsageError(
-                    f"{path}: no exercise in this folder; expected files such as exercise_08_2.py, which "
+                text = (
+                    "{path}: no exercise in this folder; expected files such as exercise_08_2.py, which "
                     "python -m kerasnotes exercise 08.2 writes"
                 )
+                raise catalog.UsageError(word(text).format(path=path))
             pairs += inside
             continue
         if not path.exists() and exercises.NUMBER.match(name) and not name.endswith(".py"):
             path = Path(exercises.find(name).file_name)  # the exercise's number for its file here
         if not path.is_file():
-            raise catalog.UsageError(f"{path}: there is no such file or folder")
+            raise catalog.UsageError(word("{path}: there is no such file or folder").format(path=path))
         if not exercises.FILE_NAME.match(path.name):
-            raise catalog.UsageError(
-                f"{path}: which exercise is it? Call it as it was handed out, such as exercise_08_2.py, or say it: "
+            text = (
+                "{path}: which exercise is it? Call it as it was handed out, such as exercise_08_2.py, or say it: "
                 "check FILE --exercise 08.2"
             )
+            raise catalog.UsageError(word(text).format(path=path))
         pairs.append((path, exercises.find(path)))
     return pairs
 
@@ -90,7 +94,7 @@ def _inside(folder):
         try:
             pairs.append((path, exercises.find(path)))
         except catalog.UsageError as error:
-            print(f"{path} is left out: {error}", file=sys.stderr)
+            print(word("{path} is left out: {error}").format(path=path, error=error), file=sys.stderr)
     return pairs
 
 
@@ -201,7 +205,7 @@ def _waiting(console, text):
     if not console.is_terminal:
         yield
         return
-    with console.status(Text(f"{text}: TensorFlow starts, then the checks …")):
+    with console.status(Text(word("{file}: TensorFlow starts, then the checks …").format(file=text))):
         yield
 
 
@@ -232,10 +236,11 @@ def outcome_lines(outcome):
             if record.get("diagnosis"):
                 yield "why", f"      → {record['diagnosis']}"
     if report["counts"]["skipped"]:
-        yield "skipped", f"  {SYMBOLS['skipped'][0]} {report['counts']['skipped']} more, not reached"
+        left = word("{} more, not reached").format(report["counts"]["skipped"])
+        yield "skipped", f"  {SYMBOLS['skipped'][0]} {left}"
     if outcome.get("printed", "").strip():
         lines = outcome["printed"].splitlines()
-        yield "dim", "  your program printed:"
+        yield "dim", f"  {word('your program printed:')}"
         for line in lines[:SHOWN_LINES]:
             yield "dim", "      " + "".join(letter for letter in line[:100] if letter.isprintable())
         if len(lines) > SHOWN_LINES or len(outcome["printed"]) >= KEPT_OUTPUT - 3:
@@ -245,12 +250,16 @@ def outcome_lines(outcome):
 
 def _last_line(outcome):
     report, number = outcome["report"], outcome["exercise"]
-    held, checks = report["counts"]["passed"], sum(report["counts"].values())
+    known = {"held": report["counts"]["passed"], "checks": sum(report["counts"].values())}
     if report["status"] == "passed":
-        what = "The check holds" if checks == 1 else f"All {checks} checks hold"
-        return f"{what}. To compare with ours: python -m kerasnotes solution {number}"
-    hint = f"python -m kerasnotes hint {number}" if "file" in outcome else f'exercise("{number}") shows them'
-    return f"{held} of {checks} checks hold. {'A hint' if 'file' in outcome else 'Hints'}: {hint}"
+        what = "The check holds." if known["checks"] == 1 else "All {checks} checks hold."
+        command = f"python -m kerasnotes solution {number}"
+        return word(f"{what} To compare with ours: {{command}}").format(**known, command=command)
+    if "file" in outcome:
+        command = f"python -m kerasnotes hint {number}"
+        return word("{held} of {checks} checks hold. A hint: {command}").format(**known, command=command)
+    hints = word("{held} of {checks} checks hold. Hints: {call} shows them")
+    return hints.format(**known, call=f'exercise("{number}")')
 
 
 def _print_table(found, console):
@@ -260,13 +269,13 @@ def _print_table(found, console):
         failed = next((record for record in report["records"] if record["status"] == "failed"), None)
         symbol, style = SYMBOLS["passed" if failed is None else "failed"]
         first = "" if failed is None else failed.get("diagnosis") or f"{failed['label']}: {_short(failed)}"
-        counts = f"{report['counts']['passed']} of {sum(report['counts'].values())}"
+        counts = word("{} of {}").format(report["counts"]["passed"], sum(report["counts"].values()))
         table.add_row(
             Text(symbol, style), Text(outcome["file"]), Text(outcome["exercise"], "cyan"), counts, Text(first)
         )
     console.print(table)
     good = sum(outcome["report"]["status"] == "passed" for outcome in found)
-    console.print(f"{good} of {len(found)} files pass", style="dim")
+    console.print(word("{good} of {files} files pass").format(good=good, files=len(found)), style="dim")
 
 
 def _short(record):
@@ -317,8 +326,11 @@ def check_answer(number, answer, values):
     if exercise.kind == "predict":
         known = [value.name for value in exercise.task.values]
         if answer is not None or not set(values) <= set(known):
-            raise ValueError(f"{exercise.number} asks for numbers: expected {', '.join(f'{name}=…' for name in known)}")
+            expected = ", ".join(f"{name}=…" for name in known)
+            text = word("{number} asks for numbers: expected {expected}")
+            raise ValueError(text.format(number=exercise.number, expected=expected))
     elif values or not callable(answer):
-        raise ValueError(f"{exercise.number} asks for your {exercise.task.name}: expected {exercise.call}")
+        text = word("{number} asks for your {name}: expected {expected}")
+        raise ValueError(text.format(number=exercise.number, name=exercise.task.name, expected=exercise.call))
     import_tensorflow()
     return Judged(exercise, judge.judge(exercise, answer or values, judge.files_of(answer)))

@@ -91,22 +91,29 @@ def print_results(lesson, console):
     """Print what a lesson's recorded run found. Raises UsageError if there is no record."""
     from kerasnotes.course import records, render
 
-    report = records.load(lesson)
+    say, report = language.word, records.load(lesson)
     if report is None:
+        command = f"python -m kerasnotes.{lesson.chapter} {lesson.name}"
         raise catalog.UsageError(
-            f"{lesson.full_name} has no recorded run; python -m kerasnotes.{lesson.chapter} {lesson.name} runs it."
+            say("{lesson} has no recorded run; {command} runs it.").format(lesson=lesson.full_name, command=command)
         )
-    versions = ", ".join(f"{name} {report['versions'][name]}" for name in ("python", "tensorflow", "keras"))
-    console.print(Text.assemble((lesson.full_name, "bold"), f"  {language.line(lesson)}"), soft_wrap=True)
-    console.print(
-        f"recorded on {report['times']['date']} at {report['scale']} scale with seed {report['seed']}, {versions}",
-        style="dim",
-    )
+    name = f"{lesson.full_name}  "
+    about = wrapped(language.line(lesson), console, indent=len(name))
+    console.print(Text.assemble((name, "bold"), about), soft_wrap=True)
+    facts = {
+        "date": report["times"]["date"], "scale": report["scale"], "seed": report["seed"],
+        "versions": say(", ").join(f"{name} {report['versions'][name]}" for name in ("python", "tensorflow", "keras")),
+    }  # fmt: skip
+    origin = say("recorded on {date} at {scale} scale with seed {seed}, {versions}").format(**facts)
+    console.print(wrapped(origin, console, indent=0), style="dim")
     render.terminal(report, console)
-    console.print(f"  {render.counts_text(report['counts'])} · {report['times']['seconds']:.1f} s", style="green")
+    seconds = say("{} s").format(f"{report['times']['seconds']:.1f}")
+    console.print(f"  {render.counts_words(report['counts'])} · {seconds}", style="green")
     seeds = records.load_seeds(lesson)
     if seeds is not None:
-        again = "" if seeds["fingerprint"] == report["fingerprint"] else ", before the code last changed"
-        console.print(f"  every check held on {seeds['held']} of {len(seeds['seeds'])} seeds{again}", style="dim")
-    console.print(f"  figures: {records.folder(lesson)}", style="dim", soft_wrap=True, markup=False)
+        fresh = seeds["fingerprint"] == report["fingerprint"]
+        held = "every check held on {held} of {seeds} seeds" + ("" if fresh else ", before the code last changed")
+        console.print(f"  {say(held).format(held=seeds['held'], seeds=len(seeds['seeds']))}", style="dim")
+    folder = say("figures: {folder}").format(folder=records.folder(lesson))
+    console.print(f"  {folder}", style="dim", soft_wrap=True, markup=False)
     return EXIT_OK

@@ -13,12 +13,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.cells import set_cell_size
 from rich.table import Table
 from rich.text import Text
 
 from kerasnotes.course import catalog, language
+from kerasnotes.course.language import word
 from kerasnotes.course.tasks import Predict
-from kerasnotes.course.terminal import EXIT_OK, print_code
+from kerasnotes.course.terminal import EXIT_OK, print_code, wrapped
 
 FILE_NAME = re.compile(r"exercise_(\d\d)_(\d+)(?!\d).*\.py$")
 NUMBER = re.compile(r"(?:exercise_|chapter)?0*(\d+)[._]0*(\d+)(?:\.py)?$")
@@ -54,11 +56,18 @@ class Exercise:
     @property
     def file_text(self):
         """The whole file: the question as a comment, how to go on, and the code to fill in."""
-        lines = [f"{self.number} {self.task.title} ({self.kind}, {self.task.minutes} minutes)", ""]
-        lines += [*self.task.text.strip().splitlines(), ""]
-        lines += [
-            f"Explained by {self.task.lesson}. When it is done:  python -m kerasnotes check {self.file_name}",
-            f"If it does not come:  python -m kerasnotes hint {self.number}",
+        facts = {
+            "number": self.number, "title": self.task.title, "kind": word(self.kind), "minutes": self.task.minutes,
+            "lesson": self.task.lesson,
+        }  # fmt: skip
+        check, hint = (f"python -m kerasnotes {each}" for each in (f"check {self.file_name}", f"hint {self.number}"))
+        lines = [
+            word("{number} {title} ({kind}, {minutes} minutes)").format(**facts),
+            "",
+            *self.task.text.strip().splitlines(),
+            "",
+            word("Explained by {lesson}. When it is done:  {command}").format(**facts, command=check),
+            word("If it does not come:  {command}").format(command=hint),
         ]
         return "".join(f"# {line}".rstrip() + "\n" for line in lines) + "\n" + self.start
 
@@ -67,7 +76,7 @@ class Exercise:
 
     def _repr_markdown_(self):
         hints = "".join(
-            f"<details><summary>Hint {i + 1}</summary>\n\n{hint}\n\n</details>\n\n"
+            f"<details><summary>{word('Hint')} {i + 1}</summary>\n\n{hint}\n\n</details>\n\n"
             for i, hint in enumerate(self.task.hints)
         )
         return f"{self.question}\n\n```python\n{self.start}```\n\n{hints}"
@@ -75,7 +84,8 @@ class Exercise:
     @property
     def question(self):
         """Number, title, facts and text, as Markdown."""
-        facts = f"*{self.kind} · {self.task.minutes} minutes · explained by {self.task.lesson}*"
+        minutes, explained = word("{} minutes").format(self.task.minutes), word("explained by")
+        facts = f"*{word(self.kind)} · {minutes} · {explained} {self.task.lesson}*"
         return f"### {self.number} {self.task.title}\n\n{facts}\n\n{self.task.text.strip()}"
 
     @property
@@ -117,18 +127,15 @@ def find(name):
     """The exercise of a name: `"08.2"`, `"8.2"` or `"exercise_08_2.py"`. Raises UsageError with what there is."""
     found = NUMBER.match(Path(str(name)).name) or FILE_NAME.match(Path(str(name)).name)
     if found is None:
-        raise catalog.UsageError(
-            f"There is no exercise {str(name)!r}: expected a number such as 08.2. "
-            "python -m kerasnotes exercise lists them."
-        )
+        text = "There is no exercise {name}: expected a number such as 08.2. {command} lists them."
+        raise catalog.UsageError(word(text).format(name=repr(str(name)), command="python -m kerasnotes exercise"))
     chapter = catalog.find_chapter(found[1])
     exercises = of_chapter(chapter)
     if not 1 <= int(found[2]) <= len(exercises):
-        there = ", ".join(f"{each.number} {each.task.title}" for each in exercises)
-        raise catalog.UsageError(
-            f"There is no exercise {chapter.name[-2:]}.{found[2]}. "
-            + (f"{chapter.name} has: {there}." if there else f"{chapter.name} has none.")
-        )
+        there = word(", ").join(f"{each.number} {each.task.title}" for each in exercises)
+        text = "There is no exercise {number}. " + ("{chapter} has: {there}." if there else "{chapter} has none.")
+        number = f"{chapter.name[-2:]}.{found[2]}"
+        raise catalog.UsageError(word(text).format(number=number, chapter=chapter.name, there=there))
     return exercises[int(found[2]) - 1]
 
 
@@ -167,10 +174,10 @@ def state_of(exercise, folder, notes):
     except OSError:
         return " ", "dim", ""
     if digest(text) != note.get("checked"):
-        return "·", "yellow", "changed since its check" if note.get("tries") else "begun"
+        return "·", "yellow", word("changed since its check" if note.get("tries") else "begun")
     if note["held"] == note["checks"]:
-        return "✓", "green", "done"
-    return "✗", "red", f"{note['held']} of {note['checks']} checks hold"
+        return "✓", "green", word("done")
+    return "✗", "red", word("{held} of {checks} checks hold").format(**note)
 
 
 # --- the commands ----------------------------------------------------------------------------------------------------
@@ -189,13 +196,11 @@ def hand_out(options, console):
         with path.open("x", encoding="utf-8") as file:  # "x": what is there is never overwritten
             file.write(exercise.file_text)
     except FileExistsError:
-        raise catalog.UsageError(
-            f"{path} is there already and stays as it is; --out DIR writes another copy elsewhere"
-        ) from None
+        text = word("{path} is there already and stays as it is; --out DIR writes another copy elsewhere")
+        raise catalog.UsageError(text.format(path=path)) from None
     remember(folder, exercise.number)
-    console.print(
-        f"{path}: {exercise.number} {exercise.task.title}, about {exercise.task.minutes} minutes", markup=False
-    )
+    facts = {"path": path, "number": exercise.number, "title": exercise.task.title, "minutes": exercise.task.minutes}
+    console.print(word("{path}: {number} {title}, about {minutes} minutes").format(**facts), markup=False)
     console.print(f"python -m kerasnotes check {path}", style="dim", markup=False, soft_wrap=True)
     return EXIT_OK
 
@@ -207,30 +212,30 @@ def _print_list(chapters, folder, console):
         if not exercises:
             continue
         first = first or exercises[0]
-        _, english, chinese = chapter.titles
-        console.print(Text.assemble((f"{chapter.name[-2:]} {english}", "bold"), f" · {chinese}"))
+        number, title, *chinese = language.chapter_titles(chapter)
+        heading = f"{number} · {title}" if language.current() == "zh" else f"{chapter.name[-2:]} {title}"
+        console.print(Text.assemble((heading, "bold"), *(f" · {text}" for text in chinese)))
         grid = Table.grid(padding=(0, 2))
         for wrap in (False, False, True, False, False, True):
             grid.add_column(no_wrap=not wrap)
         for exercise in exercises:
             symbol, style, words = state_of(exercise, folder, notes)
-            minutes = f"{exercise.task.minutes} min"
-            title = Text(exercise.task.title)
-            grid.add_row(
-                Text(symbol, style), Text(exercise.number, "cyan"), title, exercise.kind, minutes, Text(words, style)
-            )
+            minutes = word("{} min").format(exercise.task.minutes)
+            title, kind = Text(exercise.task.title), word(exercise.kind)
+            grid.add_row(Text(symbol, style), Text(exercise.number, "cyan"), title, kind, minutes, Text(words, style))
         console.print(grid)
     if first is None:
-        raise catalog.UsageError("There are no exercises here yet.")
-    console.print(
-        f"""
-begin one             python -m kerasnotes exercise {first.number}
-check it              python -m kerasnotes check {first.file_name}
-a hint, then another  python -m kerasnotes hint {first.number}
-our solution          python -m kerasnotes solution {first.number}""",
-        markup=False,
-        soft_wrap=True,
+        raise catalog.UsageError(word("There are no exercises here yet."))
+    commands = (
+        ("begin one", f"exercise {first.number}"),
+        ("check it", f"check {first.file_name}"),
+        ("a hint, then another", f"hint {first.number}"),
+        ("our solution", f"solution {first.number}"),
     )
+    console.print()
+    for purpose, command in commands:
+        text = f"{set_cell_size(word(purpose), 22)}python -m kerasnotes {command}"
+        console.print(text, markup=False, soft_wrap=True)
     return EXIT_OK
 
 
@@ -242,22 +247,22 @@ def give_hint(options, console):
     shown = len(hints) if options.all else min(seen + 1, len(hints))
     console.print(Text(f"{exercise.number} {exercise.task.title}", "bold"))
     for i, hint in enumerate(hints[:shown]):
-        new = i >= seen
-        console.print(
-            Text.assemble((f"  {i + 1} ", "cyan"), (hint, "" if new else "dim"), (" (new)" if new else "", "green"))
-        )
+        mark = word(" (new)") if i >= seen else ""
+        text = Text(wrapped(hint + mark, console, indent=4), style="" if mark else "dim")
+        text.stylize("green", len(text) - len(mark))
+        console.print(Text(f"  {i + 1} ", "cyan") + text)
     kept = remember(options.out, exercise.number, hints=shown)
     if shown < len(hints):
         left = len(hints) - shown
         more = f"python -m kerasnotes hint {exercise.number}"
         if not kept:  # a folder that cannot be written to forgets which hints were seen
             more += " --all"
-        console.print(f"{left} more hint{'s' if left > 1 else ''}: {more}", style="dim", markup=False, soft_wrap=True)
+        text = word("{left} more hint: {command}" if left == 1 else "{left} more hints: {command}")
+        text = text.format(left=left, command=more)
     else:
-        console.print(
-            f"That was the last one. Ours: python -m kerasnotes solution {exercise.number}",
-            style="dim", markup=False, soft_wrap=True,
-        )  # fmt: skip
+        command = f"python -m kerasnotes solution {exercise.number}"
+        text = word("That was the last one. Ours: {command}").format(command=command)
+    console.print(text, style="dim", markup=False, soft_wrap=True)
     return EXIT_OK
 
 
@@ -268,18 +273,20 @@ def show_solution(options, console):
     if not options.yes and max(note.get("tries", 0), note.get("hints", 0)) < TRIES:
         _ask_back(exercise)
     code, dotted = exercise.solution
-    lines = [f"{exercise.number} {exercise.task.title}; explained by {exercise.task.lesson}"]
+    facts = {"number": exercise.number, "title": exercise.task.title, "lesson": exercise.task.lesson}
+    lines = [word("{number} {title}; explained by {lesson}").format(**facts)]
     if dotted is not None:
-        lines.append(f"From {dotted}; as a program: python -m kerasnotes snippet {dotted}")
+        command = f"python -m kerasnotes snippet {dotted}"
+        lines.append(word("From {name}; as a program: {command}").format(name=dotted, command=command))
     return print_code("".join(f"# {line}\n" for line in lines) + "\n" + code)
 
 
 def _ask_back(exercise):
-    advice = f"python -m kerasnotes hint {exercise.number}"
+    known = {"tries": TRIES, "number": exercise.number, "command": f"python -m kerasnotes hint {exercise.number}"}
     if not sys.stdin.isatty():
-        raise catalog.UsageError(
-            f"Before {TRIES} tries or hints --yes is needed to see the solution of {exercise.number}; a hint: {advice}"
-        )
-    print(f"Not {TRIES} tries or hints yet ({advice}). Show the solution all the same? [y/N] ", end="", flush=True)
+        text = "Before {tries} tries or hints --yes is needed to see the solution of {number}; a hint: {command}"
+        raise catalog.UsageError(word(text).format(**known))
+    text = word("Not {tries} tries or hints yet ({command}). Show the solution all the same? [y/N] ")
+    print(text.format(**known), end="", flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise catalog.UsageError("The solution stays closed.")
+        raise catalog.UsageError(word("The solution stays closed."))

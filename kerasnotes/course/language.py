@@ -3,7 +3,8 @@
 `zh.json` is the one home of the Chinese titles, points and other names of lessons, of what the chapters are about, of
 the exercises' tasks, of corrections, and of the words of site, README and terminal. It is read when it is first needed.
 Every entry holds the English that it translates: where that has changed, English is shown, and a test says which entry
-to translate anew. Pages to read have their Chinese in `chapters/locale`.
+to translate anew. A correction's numbers may change: its Chinese takes them from the English. Pages to read have their
+Chinese in `chapters/locale`.
 """
 
 import contextlib
@@ -22,6 +23,9 @@ from kerasnotes.course import catalog
 LANGUAGES = ("en", "zh")
 FLAG = "--language"
 VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # the first that is set decides, as in gettext
+CORRECTION = ("topic", "course", "correct", "shown_by")  # the texts of a correction
+# A number that stands alone: not the 2 of 2f, L2, 2^N or x_2, which belongs to a formula or a name.
+NUMBER = re.compile(r"(?<![\w^.])[-+−]?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?(?![\w^]|\.[0-9])")
 
 _asked = None  # what --language says
 
@@ -138,9 +142,31 @@ def correction(lesson, record, language=None):
         lesson: The lesson's full name.
         record: The record of the report, in English.
     """
-    said = {key: record[key] for key in ("topic", "course", "correct", "shown_by")}
-    entry = _entry("corrections", f"{lesson}: {record['topic']}", digest(*said.values()), language)
-    return {key: entry[key] for key in said} if entry else said
+    said = {key: record[key] for key in CORRECTION}
+    entry = _entry("corrections", f"{lesson}: {record['topic']}", correction_digest(record), language)
+    return {key: with_numbers(entry[key], text) for key, text in said.items()} if entry else said
+
+
+def correction_digest(record):
+    """Twelve hexadecimal digits that change when a correction's words change; its numbers are measured, and may."""
+    return digest(*(NUMBER.sub("#", record[key]) for key in CORRECTION))
+
+
+def with_numbers(chinese, english):
+    """The Chinese text with the numbers of the English one where it says `{0}`, `{1}`, …, counted from the left.
+
+    Raises:
+        ValueError: If it names a number that the English does not have.
+    """
+    numbers = NUMBER.findall(english)
+
+    def number(found):
+        place = int(found[1])
+        if place >= len(numbers):
+            raise ValueError(f"{found[0]} in {chinese!r}: there are {len(numbers)} numbers in {english!r}")
+        return numbers[place]
+
+    return re.sub(r"\{([0-9]+)\}", number, chinese)
 
 
 def task(number, task, language=None):

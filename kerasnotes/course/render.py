@@ -11,14 +11,18 @@ import re
 from pathlib import Path
 
 from rich import box
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from kerasnotes.course import language
+from kerasnotes.course.language import word
+from kerasnotes.course.terminal import broken
+
 SYMBOLS = {"passed": ("✓", "green"), "failed": ("✗", "bold red"), "skipped": ("–", "yellow")}
-INDENT, GAP = 2, 2  # characters before a block, and between the columns of a table
+INDENT, GAP = 2, 3  # characters before a block, and between the columns of a table
 TEMPLATES = Path(__file__).with_name("templates")
 TIME_COLUMN = re.compile(r"\b((milli|micro)?seconds?|ms|µs)\b")
 
@@ -66,6 +70,14 @@ def counts_text(counts):
     return text
 
 
+def counts_words(counts):
+    """How many checks hold, fail and are skipped, in the language of site and terminal."""
+    if language.current() == "en":
+        return counts_text(counts)
+    parts = ("{} checks hold", counts["passed"]), ("{} fail", counts["failed"]), ("{} skipped", counts["skipped"])
+    return "，".join(word(text).format(f"{count:,}") for text, count in parts if count or text == "{} checks hold")
+
+
 def total_counts(reports):
     """The counts of several reports together."""
     every = [report["counts"] for report in reports]
@@ -103,38 +115,56 @@ def terminal(report, console):
             console.print(Padding(grid, (0, 0, 0, INDENT), expand=False))
             continue
         for record in group:
-            console.print(Padding(_block(kind, record, console.width - INDENT), (0, 0, 0, INDENT), expand=False))
+            block = _block(report["lesson"], kind, record, console.width - INDENT)
+            console.print(Padding(block, (0, 0, 0, INDENT), expand=False))
     if report["error"]:
         console.print(Padding(Text(report["error"], style="red"), (0, 0, 0, 2), expand=False))
 
 
-def _block(kind, record, width):
+def _block(lesson, kind, record, width):
     if kind == "table":
-        title = Text.assemble(("table  ", "cyan"), record["title"])
+        title = Text.assemble((f"{word('table')}  ", "cyan"), record["title"])
         columns, rows = record["columns"], [[number(cell) for cell in row] for row in record["rows"]]
-        longest = [max(map(_longest_word, column)) for column in zip(columns, *rows, strict=True)]
-        if sum(longest) + GAP * (len(columns) - 1) > width:  # words would be cut: a row becomes several lines
+        widths = _widths(list(zip(columns, *rows, strict=True)), width - GAP * (len(columns) - 1))
+        if widths is None:
             return Group(title, *(_row_as_lines(columns, row) for row in rows))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for i, column in enumerate(columns):
             numeric = any(isinstance(row[i], (int, float)) for row in record["rows"])
-            table.add_column(Text(column), justify="right" if numeric else "left", min_width=longest[i])
+            table.add_column(Text(column), justify="right" if numeric else "left", width=widths[i])
         for row in rows:
             table.add_row(*map(Text, row))
         return Group(title, table)
     if kind == "figure":
-        return Text.assemble(("figure  ", "cyan"), record["file"])
+        return Text.assemble((f"{word('figure')}  ", "cyan"), record["file"])
     if kind == "note":
-        return Text.assemble(("note  ", "cyan"), record["text"])
+        return Text.assemble((f"{word('note')}  ", "cyan"), record["text"])
+    record = language.correction(lesson, record)
     return Text.assemble(
-        ("correction  ", "bold yellow"),
-        (record["topic"] + "\n", "bold"),
-        f"  the notes:  {record['course']}\n  correct:    {record['correct']}\n  shown by:   {record['shown_by']}",
+        (f"{word('correction')}  ", "bold yellow"), (record["topic"], "bold"), *_correction_lines(record, width)
     )
 
 
-def _longest_word(text):
-    return max(map(cell_len, text.split()), default=0)
+def _correction_lines(record, width):
+    """What the notes say, what is correct and what shows it, each beside its name, lines below each other."""
+    names = {"course": "the notes", "correct": "correct", "shown_by": "shown by"}
+    names = {key: f"{word(name)}{word(': ')}".rstrip() for key, name in names.items()}
+    beside = 2 + max(map(cell_len, names.values())) + 2
+    for key, name in names.items():
+        for i, line in enumerate(broken(record[key], width - beside)):
+            yield "\n" + set_cell_size("" if i else f"  {name}", beside) + line
+
+
+def _widths(columns, width):
+    """Widths that leave every word whole and add up to `width` at most, or None: then a row becomes several lines."""
+    widths = [max(cell_len(part) for text in column for part in ["", *text.split()]) for column in columns]
+    wanted = [max(map(cell_len, column)) for column in columns]
+    if sum(widths) > width:
+        return None
+    while sum(widths) < min(width, sum(wanted)):
+        missing = [most - now for most, now in zip(wanted, widths, strict=True)]
+        widths[missing.index(max(missing))] += 1
+    return widths
 
 
 def _row_as_lines(columns, row):

@@ -190,14 +190,6 @@ def origin_text(reports):
     return comma.join([f"{both.join(kinds)}{span}", f"{both.join(scales)} {word('scale')}", used])
 
 
-def counts_text(counts):
-    """How many checks hold, fail and are skipped, in the site's language."""
-    if language.current() == "en":
-        return render.counts_text(counts)
-    parts = ("{} checks hold", counts["passed"]), ("{} fail", counts["failed"]), ("{} skipped", counts["skipped"])
-    return "，".join(word(text).format(f"{count:,}") for text, count in parts if count or text == "{} checks hold")
-
-
 # --- the sources that Sphinx reads -----------------------------------------------------------------------------------
 
 
@@ -287,7 +279,7 @@ def _front_page(chapters, reports, others):
         word(
             "Deep-learning notes that you can run, check and copy: the companion of a course on Keras and TensorFlow."
         ),
-        measured.format(lessons=len(reports), counts=counts_text(counts)),
+        measured.format(lessons=len(reports), counts=render.counts_words(counts)),
         "",
         f"*{word('Results: {}.').format(origin_text(list(reports.values())))}*",
         "",

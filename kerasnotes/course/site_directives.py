@@ -16,8 +16,8 @@ from kerasnotes.course import catalog, exercises, language, snippet
 from kerasnotes.course.language import word
 from kerasnotes.course.names import source_of, top_level
 from kerasnotes.course.pages import highlights
-from kerasnotes.course.render import SYMBOLS, check_text, number
-from kerasnotes.course.site import api_rows, counts_text, label, origin_text
+from kerasnotes.course.render import SYMBOLS, check_text, counts_words, number
+from kerasnotes.course.site import api_rows, label, origin_text
 
 
 class Missing(Exception):
@@ -119,7 +119,7 @@ class Results(_Named):
     def make(self, name, _):
         report = _report(self.reports, name)
         times = report.get("times") or {}
-        facts = [origin_text([report]), f"{word('seed')} {report['seed']}", counts_text(report["counts"])]
+        facts = [origin_text([report]), f"{word('seed')} {report['seed']}", counts_words(report["counts"])]
         if times.get("seconds") is not None:
             facts.append(word("{} s").format(f"{times['seconds']:.1f}"))
         if times.get("peak_memory_mb") is not None:

@@ -12,9 +12,10 @@ from kerasnotes.course import catalog
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 WIDTH = 120  # where there is no terminal to ask
-# What a line may not be broken within: a word, or a Chinese character with the punctuation that follows it.
+# What a line may not be broken within: a word, or a Chinese character, with the punctuation around it.
+OPENING, CLOSING, CHINESE = "（“「", "，。；：、？！）”」…", "\u2e80-\u9fff"
 PARTS = re.compile(
-    r"(?:[（“「]?[\u2e80-\u9fff][，。；：、？！）”」…]*|[^\s\u2e80-\u9fff]+[，。；：、？！）”」]*)\s*|\s+"
+    rf"[{OPENING}]*(?:[{CHINESE}]|[^\s{OPENING}{CLOSING}{CHINESE}]+)[{CLOSING}]*\s*|[{OPENING}{CLOSING}]+\s*|\s+"
 )
 
 
@@ -45,14 +46,21 @@ def wrapped(text, console, indent):
     Where nobody looks at lines, in a file or a pipe, it stays one line, which `grep` finds as a whole.
     """
     width = console.width - indent
-    if width < 20 or not (console.is_terminal or "COLUMNS" in os.environ) or cell_len(text) <= width:
+    if width < 20 or not (console.is_terminal or "COLUMNS" in os.environ):
         return text
+    return f"\n{' ' * indent}".join(broken(text, width))
+
+
+def broken(text, width):
+    """A list of lines of the text that are `width` characters of a terminal wide, where its words let them."""
+    if cell_len(text) <= width:
+        return [text]
     lines = [""]
     for part in PARTS.findall(text):
         if lines[-1] and cell_len(lines[-1] + part.rstrip()) > width:
             lines.append("")
         lines[-1] += part
-    return f"\n{' ' * indent}".join(line.rstrip() for line in lines)
+    return [line.rstrip() for line in lines]
 
 
 def print_code(text):
