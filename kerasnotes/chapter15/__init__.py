@@ -12,5 +12,7 @@ LESSONS = (
     "boltzmann",
     "boltzmann_learning",
     "rbm",
+    "stacked_rbm",
+    "self_organizing_map",
 )
 BUDGET = 180  # seconds of the whole chapter at default scale, on two CPU cores
