@@ -14,5 +14,6 @@ LESSONS = (
     "rbm",
     "stacked_rbm",
     "self_organizing_map",
+    "maps_of_data",
 )
 BUDGET = 180  # seconds of the whole chapter at default scale, on two CPU cores
