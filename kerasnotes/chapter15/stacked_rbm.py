@@ -2,9 +2,8 @@
 
 Each machine, a restricted one, learns the hidden units of the one below; the stack, unrolled, is an autoencoder that is
 then trained as a whole. What the reader should see: the unrolled network is the stack, number by number; with as many
-passes over the data, eight logistic layers started from it rebuild digits far better than the same layers started at
-random, which are slow to leave the mean digit; and rectified units learn at once from a random start, though in so few
-passes the stack is ahead.
+passes, eight logistic layers started from it rebuild digits far better than from random numbers; and rectified units
+learn at once from a random start, though in so few passes the stack is ahead.
 
 Notes: chapter 15, "Stacked restricted Boltzmann machines" (受限Boltzmann机: 堆叠与预训练).
 Source: Hinton and Salakhutdinov 2006, Reducing the dimensionality of data with neural networks, Science 313,
@@ -245,9 +244,8 @@ def _train(report, model, x, x_test, epochs, rate, seed, batch_size=250):
 def multiplications(sizes, pretraining_epochs, epochs):
     """Multiplications for an image: of a stack's machines, and of the unrolled network's training.
 
-    A machine's step takes five products with its matrix: up, down, up, and two for the slope; before, data come up
-    through the machines below once. Training takes three with each of the network's matrices: forwards, and back to
-    its weights and to its inputs, the last not for the first layer.
+    A machine's step takes five products with its matrix, up, down, up, and two for the slope, after data have come up
+    once. Training takes three with each matrix: forwards, and back to weights and inputs, the last not for the first.
     """
     matrices = [inputs * units for inputs, units in itertools.pairwise(sizes)]
     pretraining = 5 * pretraining_epochs * sum(matrices) + sum(matrices[:-1]) if pretraining_epochs else 0
