@@ -12,5 +12,8 @@ LESSONS = (
     "boltzmann",
     "boltzmann_learning",
     "rbm",
+    "stacked_rbm",
+    "self_organizing_map",
+    "maps_of_data",
 )
 BUDGET = 180  # seconds of the whole chapter at default scale, on two CPU cores
