@@ -16,5 +16,6 @@ LESSONS = (
     "language_model",
     "sensitivity",
     "memory_span",
+    "sequence_labelling",
 )
 BUDGET = 160  # seconds of the whole chapter at default scale, on two CPU cores
