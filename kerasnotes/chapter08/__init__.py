@@ -17,5 +17,6 @@ LESSONS = (
     "sensitivity",
     "memory_span",
     "sequence_labelling",
+    "ctc",
 )
 BUDGET = 160  # seconds of the whole chapter at default scale, on two CPU cores
