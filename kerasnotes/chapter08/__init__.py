@@ -18,5 +18,6 @@ LESSONS = (
     "memory_span",
     "sequence_labelling",
     "ctc",
+    "word_vectors",
 )
 BUDGET = 160  # seconds of the whole chapter at default scale, on two CPU cores
