@@ -16,5 +16,8 @@ LESSONS = (
     "language_model",
     "sensitivity",
     "memory_span",
+    "sequence_labelling",
+    "ctc",
+    "word_vectors",
 )
 BUDGET = 160  # seconds of the whole chapter at default scale, on two CPU cores
