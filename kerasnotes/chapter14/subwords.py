@@ -7,8 +7,8 @@ times as short; and a perplexity for each token says nothing across vocabularies
 belongs to the word behind it, so that joining the tokens gives the text back, letter by letter.
 
 Notes: chapter 14, "Pieces of words" (子词).
-Source: Sennrich, Haddow, Birch 2016, arXiv:1508.07909, section 3.2 and algorithm 1; GPT-2's program,
-https://github.com/openai/gpt-2/blob/master/src/encoder.py (blanks before words, the pair learnt first is joined first).
+Source: Sennrich, Haddow, Birch 2016, arXiv:1508.07909, section 3.2 and algorithm 1; GPT-2's program (blanks before
+words, the pair learnt first is joined first), https://github.com/openai/gpt-2/blob/master/src/encoder.py.
 """
 
 import re
@@ -127,8 +127,6 @@ def learn_merges(text, merges):
 
     Returns:
         List of pairs of strings in the order of learning, fewer than `merges` if every word is one token.
-
-    Source: Sennrich et al. 2016, algorithm 1.
     """
     pieces, learnt = Pieces(text), []
     for _ in range(whole("merges", merges, 0)):
@@ -277,7 +275,7 @@ def _lengths(report, novel, learnt, encoding, ax):
 
 
 def _perplexities(report, novel, learnt, ax):
-    """Counted pairs of tokens predict the novel's end; the loss is shared out among tokens, or among characters."""
+    """Counted pairs of tokens predict the novel's end; the loss is shared out among tokens or characters."""
     a, b = int(0.9 * len(novel)), int(0.95 * len(novel))
     parts = novel[:a], novel[a:b], novel[b:]
     rows = []
