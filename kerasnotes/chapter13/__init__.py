@@ -4,5 +4,5 @@ Attention asks all places at once and weighs the answers. Heads, positions, mask
 which translates the sentences of chapter 09; the same weighing serves pictures, and nodes of a graph.
 """
 
-LESSONS = ()
+LESSONS = ("attention", "sliding_window", "multi_head", "positional_encoding")
 BUDGET = 240  # seconds of the whole chapter at default scale, on two CPU cores
