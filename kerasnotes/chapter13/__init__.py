@@ -7,6 +7,6 @@ which translates the sentences of chapter 09; the same weighing serves pictures,
 LESSONS = (
     "attention", "sliding_window", "multi_head", "positional_encoding", "transformer_block", "rank_collapse",
     "transformer", "beam_search", "translation", "exposure_bias", "insertion_deletion",
-    "graph_network", "graph_convolution",
+    "graph_network", "graph_convolution", "graph_attention",
 )  # fmt: skip
 BUDGET = 240  # seconds of the whole chapter at default scale, on two CPU cores
