@@ -47,8 +47,11 @@ def graph_attention(h, adjacency, w, a_self, a_neighbor, slope=0.2):
 
     Source: Veličković et al. 2018, equations 3 and 4, without the last nonlinearity.
     """
-    h, w, a_self, a_neighbor = (floating(name, value) for name, value in (
-        ("h", h), ("w", w), ("a_self", a_self), ("a_neighbor", a_neighbor)))  # fmt: skip
+    h = floating("h", h)
+    w, a_self, a_neighbor = (
+        tf.cast(floating(name, value), h.dtype)
+        for name, value in {"w": w, "a_self": a_self, "a_neighbor": a_neighbor}.items()
+    )
     seen = neighbors(adjacency)
     shape("w", w, shape("h", h, len(seen), None).shape[1], None)
     shape("a_self", a_self, w.shape[1])
