@@ -21,7 +21,7 @@ FULL = {"samples": 20_000, "seeds": 5}
 SECONDS = 25
 
 DIGIT, FRAGMENT, FRAGMENTS = 14, 7, 6  # pixels, pixels, number
-RATE = 4e-3
+RATE = 2e-3
 
 
 class AttentionPooling(keras.layers.Layer):
@@ -127,9 +127,8 @@ def _network(pooling, seed):
     return keras.Sequential([*layers, _dense(64, next(seeds), "relu"), _dense(10, next(seeds))])
 
 
-def _compiled(model, steps, rate):
-    rate = keras.optimizers.schedules.CosineDecay(rate, max(1, steps))
-    model.compile(keras.optimizers.Adam(rate), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+def _compiled(model):
+    model.compile(keras.optimizers.Adam(RATE), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model, training.restarter(model)
 
 
@@ -141,7 +140,7 @@ def _find_digits(report, samples, test_samples, epochs, seeds, seed):
     accuracy, inside, rows = {}, [], []
     for name in report.track(poolings, "training"):
         accuracy[name] = []
-        model, restart = _compiled(_network(poolings[name], seed), epochs * -(-samples // 64), RATE)
+        model, restart = _compiled(_network(poolings[name], seed))
         for run in range(seeds):
             chosen = np.random.default_rng((seed, 2, run)).permutation(len(images))[:samples]
             x, y, _ = cluttered_digits(images[chosen], labels[chosen], samples, seed=(seed, 3, run))
