@@ -19,7 +19,7 @@ from kerasnotes.chapter15.self_organizing_map import SelfOrganizingMap, quantiza
 from kerasnotes.parts import positive, shape, whole
 
 SMOKE = {"images": 200, "side": 4, "steps": 3}
-SECONDS = 9
+SECONDS = 5
 MEASURES = ("distance", "topographic error", "corners not counted")
 
 
