@@ -35,10 +35,7 @@ WORD_CLASSES = {
 
 
 def cooccurrence(ids, vocabulary_size, window):
-    """How often one word stands within `window` words of another: (vocabulary_size, vocabulary_size), symmetric.
-
-    The text `ids` (length,) holds integers from 0 to vocabulary_size - 1.
-    """
+    """How often one word of a text `ids` (length,) stands within `window` words of another: (words, words)."""
     ids = text_ids("ids", ids, 1, whole("vocabulary_size", vocabulary_size)).astype(np.int64)
     pairs = [ids[:-offset] * vocabulary_size + ids[offset:] for offset in range(1, whole("window", window) + 1)]
     counts = np.bincount(np.concatenate(pairs), minlength=vocabulary_size**2).reshape(vocabulary_size, -1)
