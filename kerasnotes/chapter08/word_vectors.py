@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from kerasnotes import data, plots
 from kerasnotes.chapter08.counting_models import text_ids
-from kerasnotes.chapter08.sequences import UNKNOWN, Vocabulary, split_words
+from kerasnotes.chapter08.sequences import Vocabulary, split_words
 from kerasnotes.parts import positive, shape, whole
 
 SMOKE = {"epochs": 1, "size": 8}
@@ -216,7 +216,7 @@ def lesson(report, *, epochs: int = 20, size: int = 32, seed: int = 0):
     _optimum(report, rng)
     words = [word for word in split_words(data.novel()) if word[0].isalpha()]
     vocabulary = Vocabulary(words, 1226)  # the 1,224 words that occur ten times or more
-    ids = np.array([number for number in vocabulary.encode(words) if number != UNKNOWN])
+    ids = np.array([number for number in vocabulary.encode(words) if number > 1])  # 1 is unknown
     _novel(report, vocabulary, ids, epochs, size, seed)
 
 
