@@ -116,11 +116,7 @@ def translation_bleu(corpus, part, written, chosen=slice(None)):
 
 def example():
     """Four translations by heart; the smoothed loss beside Keras's."""
-<<<<<<< HEAD
     texts = [("open", "ouvrir"), ("open file", "ouvrir le fichier"), ("save all", "garder"), ("cut", "couper")] * 10
-=======
-    texts = [("open", "ouvrir"), ("open file", "ouvrir le fichier"), ("save all", "tout garder"), ("cut", "couper")] * 10
->>>>>>> h-exm
     corpus = translation_corpus(texts, 4, 30)
     model = build_translator(corpus, units=16, num_heads=2, hidden_units=32, layers=1)
     compile_translator(model, steps=200, learning_rate=1e-2)
@@ -213,11 +209,7 @@ def _scores(report, model, corpus):
     report.table(f"{len(test.source)} test pairs", ["translation", "BLEU, %"], rows)
     score, beam = rows[2][1], rows[4][1]
     report.at_least("greedy BLEU, %", score, 32.0, trained=True)
-<<<<<<< HEAD
     report.at_least("greedy BLEU above copying the most similar translation", score - copied, 5.0, trained=True)
-=======
-    report.at_least("greedy BLEU above copying the most similar sentence's translation", score - copied, 5.0, trained=True)
->>>>>>> h-exm
     report.at_least("greedy BLEU above chapter 09's LSTM", score - LSTM_BLEU, 0.0, trained=True)
     report.at_least("beam of 4 above greedy, BLEU", beam - score, 1.0, trained=True)
     accuracy = [word_accuracy(likeliest(training.predict(model, (source, test.target_in))), test.target_out)
