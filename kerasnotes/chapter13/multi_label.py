@@ -173,7 +173,7 @@ def lesson(report, *, samples: int = 20_000, epochs: int = 3, seed: int = 0):
     report.correction("several labels", course="A softmax classifies an article that belongs to several classes.",
                       correct="Probabilities that sum to 1 can exceed one half once at most: several labels need a "
                       "sigmoid each.", shown_by="labels that a softmax says; pictures all right")  # fmt: skip
-    names = [row[0].replace(" above ", "\nabove ") for row in rows]
+    names = [row[0].replace(" above ", "\nabove\n") for row in rows]
     figure = plots.bars(names, right, ylabel="all labels right, share of pictures", title="One of ten, or any of ten")
     report.figure("One of ten, or any of ten", figure,
                   alt="Share of test pictures with all labels right: sigmoids above one half and above chosen "
