@@ -29,6 +29,18 @@ def test_columns_lie_along_the_longest_direction_and_nothing_is_chance():
     assert topographic_error(first, x) < 0.1
 
 
+def test_the_flat_start_reaches_two_deviations_to_each_side(monkeypatch):
+    monkeypatch.setattr(SelfOrganizingMap, "batch_step", lambda som, x, radius: None)
+    rng = np.random.default_rng(0)
+    x = np.concatenate([part := rng.normal(size=(100, 2)) * [3, 0.5], -part, part * [1, -1], part * [-1, 1]])
+    w = fit_map(x, 3, 5, 1).weights
+    along, across = x.std(axis=0)
+    np.testing.assert_allclose(
+        np.sort(np.abs(w[..., 0]), axis=1), np.ones((3, 1)) * along * [0, 1, 1, 2, 2], atol=1e-12
+    )
+    np.testing.assert_allclose(np.abs(w[..., 1]), across * np.array([[2], [0], [2]]) * np.ones((1, 5)), atol=1e-12)
+
+
 def test_k_means_ends_where_scikit_learn_says():
     x = cloud(inputs=2)
     som = k_means(x, 2, 3, 100, seed=1)

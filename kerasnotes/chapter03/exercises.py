@@ -131,7 +131,7 @@ def numerical_gradient(function, x, step=1e-5):
         Wrong(_whole_numbers, "in an array of whole numbers a step is cut off: make x an array of float64 first"),
         Wrong(
             _whole_direction,
-            "x holds whole numbers, and so do its copies and zeros of its kind: convert to float64 before a step is added",
+            "x holds whole numbers, and so do its copies and zeros like it: convert to float64 before a step is added",
         ),
     ),
 )

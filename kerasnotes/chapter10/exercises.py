@@ -144,9 +144,9 @@ noise = Predict(
     title="Noise that is cut off",
     lesson="chapter10.denoising",
     minutes=20,
-    text=r"""Noise of deviation σ is added to a black image (784 pixels, all 0) and cut off to $[0, 1]$. A pixel becomes 0
-below, 1 above and σt between: with the normal density φ and $a = 1/σ$ its expected squared error is $σ^2
-\int_0^a t^2 φ(t)\,dt + 1 − Φ(a)$. What is that, summed over the pixels, for σ = 0.5, σ = 1 and σ → ∞? An
+    text=r"""Normal noise of deviation σ is added to a black image (784 pixels, all 0), and cut off to $[0, 1]$. With
+the normal density φ, its distribution function Φ and $a = 1/σ$, a pixel's expected squared error is
+$σ^2 \int_0^a t^2 φ(t)\,dt + 1 − Φ(a)$. What is the sum over the pixels for σ = 0.5, σ = 1 and σ → ∞? An
 answer that never looks at the image has the error 53, say: from which σ on is it better than leaving the
 noise as it is? (The last number has no formula: find it by bisection.)""",
     hints=(

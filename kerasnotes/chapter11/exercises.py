@@ -920,6 +920,10 @@ def gradient_penalty(critic, points):
     ),
     check=_check_penalty,
     wrong=(
+        Wrong(
+            _penalty_root_of_zero,
+            "at slope 0 the gradient is NaN, and one such sample spoils all weights: keep the root's argument above 0",
+        ),
         Wrong(_penalty_without_one, "slopes were punished for not being 0: the norm shall be 1"),
         Wrong(_penalty_squared_norm, "the norm is squared before 1 is taken off: its root is missing"),
         Wrong(_penalty_not_squared, "the difference is not squared: slopes below 1 would be rewarded"),
@@ -930,10 +934,6 @@ def gradient_penalty(critic, points):
         Wrong(_penalty_of_mean, "the mean slope was compared with 1: square each sample's difference first"),
         Wrong(_penalty_each_number, "each number of the gradient was compared with 1: it is the norm that shall be 1"),
         Wrong(_penalty_frozen, "no gradient passes to the critic: do not turn the slope into a constant"),
-        Wrong(
-            _penalty_root_of_zero,
-            "at slope 0 the gradient is NaN, and one such sample spoils all weights: keep the root's argument above 0",
-        ),
         Wrong(_penalty_with_weight, "the factor λ = 10 is not a part of it here"),
     ),
 )

@@ -1,4 +1,4 @@
-"""The tasks of chapter 15: energies by hand, Hebb's weights, recall, chance at a temperature, awake minus asleep."""
+"""Tasks of chapter 15: energies by hand, Hebb's weights, recall, chance at a temperature, awake minus asleep, a map."""
 
 import math
 
@@ -472,4 +472,98 @@ def likelihood_gradient(w, b, data):
     ),
 )
 
-TASKS = (by_hand, hebb, flicker, chance, learning)
+# --- 15.6 One step of a map -----------------------------------------------------------------------------------------
+
+
+def _map_step(w, x, learning_rate, radius, *, on_grid=True, alone=False, sign=1.0, half=True):
+    away = x - w
+    best = np.argmin(np.sum(away**2, axis=1))
+    squares = (np.arange(len(w)) - best) ** 2.0 if on_grid else np.sum((w - w[best]) ** 2, axis=1)
+    along = np.exp(-squares / ((2 if half else 1) * radius**2))
+    if alone:
+        along = np.float64(np.arange(len(w)) == best)
+    return w + sign * learning_rate * along[:, None] * away
+
+
+def _neighbours_in_space(w, x, learning_rate, radius):
+    return _map_step(w, x, learning_rate, radius, on_grid=False)
+
+
+def _best_alone(w, x, learning_rate, radius):
+    return _map_step(w, x, learning_rate, radius, alone=True)
+
+
+def _fleeing(w, x, learning_rate, radius):
+    return _map_step(w, x, learning_rate, radius, sign=-1.0)
+
+
+def _two_forgotten(w, x, learning_rate, radius):
+    return _map_step(w, x, learning_rate, radius, half=False)
+
+
+def _check_map_step(trial):
+    from kerasnotes.chapter15.self_organizing_map import SelfOrganizingMap
+
+    trial.equal("three units in a tangle", np.array([[0.0], [1.0], [0.2]]), np.array([0.05]), 0.5, 1.0)
+    trial.equal("a sample beyond the last unit", np.array([[0.0], [1.0], [2.0]]), np.array([4.0]), 0.1, 2.0)
+    for units, inputs in ((4, 1), (7, 3), (12, 2)):
+        w, x = trial.rng.normal(size=(units, inputs)), trial.rng.normal(size=inputs)
+        trial.equal(f"{units} units, {inputs} inputs", w, x, 0.3, float(trial.rng.uniform(0.5, 3)))
+    som = SelfOrganizingMap(1, units, inputs, 0)
+    som.weights = w[None].copy()
+    som.train(x[None], 1, 0.3, 1.5)
+    got = trial.answer(w, x, 0.3, 1.5)
+    trial.check("the lesson's map takes the same step", got=got, want=som.weights[0], rtol=1e-6, atol=1e-9)
+
+
+map_step = Write(
+    title="One step of a map",
+    lesson="chapter15.self_organizing_map",
+    minutes=15,
+    text=r"""Write one step of a self-organizing map whose units stand in a chain. The unit b with the nearest
+weights to the sample x moves towards it, and every unit i is taken along:
+w_i ← w_i + η · exp(−(i − b)²/(2r²)) · (x − w_i). Before you run it: three units at 0, 1 and 0.2, a sample
+at 0.05, η = 0.5, r = 1. Which unit moves the furthest, the nearest one?""",
+    start='''import numpy as np
+
+
+def map_step(w, x, learning_rate, radius):
+    """One step of a chain towards a sample.
+
+    Args:
+        w: Weights (units, inputs), in the order of the chain; they must stay as they are.
+        x: Sample (inputs,).
+        learning_rate: Number η from 0 to 1.
+        radius: Number r above 0, in places along the chain.
+
+    Returns:
+        The new weights (units, inputs). Of equally near units the first is the best one.
+    """
+    ...
+''',
+    name="map_step",
+    solution_code="""import numpy as np
+
+
+def map_step(w, x, learning_rate, radius):
+    away = x - w  # (units, inputs)
+    best = np.argmin(np.sum(away**2, axis=1))
+    along = np.exp(-((np.arange(len(w)) - best) ** 2) / (2 * radius**2))  # (units,), by places in the chain
+    return w + learning_rate * along[:, None] * away
+""",
+    hints=(
+        "x - w has the shape (units, inputs): one row for each unit. Whose row is the shortest?",
+        "np.argmin(np.sum((x - w) ** 2, axis=1)) is the best unit, and the first one if several are as near.",
+        "Neighbours are neighbours in the chain: np.arange(units) - best, whatever their weights are.",
+        "w + learning_rate * np.exp(-(places - best) ** 2 / (2 * radius ** 2))[:, None] * (x - w).",
+    ),
+    check=_check_map_step,
+    wrong=(
+        Wrong(_neighbours_in_space, "neighbours by their weights: what counts is the distance in the chain"),
+        Wrong(_best_alone, "only the best unit moves: its neighbours are taken along"),
+        Wrong(_fleeing, "the sign: units move towards the sample, x - w"),
+        Wrong(_two_forgotten, "in the exponent the 2 is missing: the distance's square over 2r²"),
+    ),
+)
+
+TASKS = (by_hand, hebb, flicker, chance, learning, map_step)

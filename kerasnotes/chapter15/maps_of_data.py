@@ -19,7 +19,7 @@ from kerasnotes.chapter15.self_organizing_map import SelfOrganizingMap, quantiza
 from kerasnotes.parts import positive, shape, whole
 
 SMOKE = {"images": 200, "side": 4, "steps": 3}
-SECONDS = 9
+SECONDS = 5
 MEASURES = ("distance", "topographic error", "corners not counted")
 
 
@@ -175,6 +175,10 @@ def _flowers(report, steps, seed, starts=5):
     report.table("150 flowers, 30 units, distances in cm", ["way", *MEASURES, "purity"],
                  [["map", *_errors(som, x), purity(som, x, y, 3)],
                   [f"k-means, {starts} starts", *centres, pure]])  # fmt: skip
+    one = fit_map(x, 1, 1, 1)
+    spread = np.linalg.norm(x - x.mean(axis=0), axis=1).mean()
+    report.check("one unit alone: it stands at the mean, and its purity is the largest species' share",
+                 [quantization_error(one, x), purity(one, x, y, 3)], [spread, 1 / 3])  # fmt: skip
     report.at_most("iris: topographic error, corners not counted as neighbours", _errors(som, x)[2], 0.1, trained=True)
     report.at_most("iris: distance from the best unit over k-means'", _errors(som, x)[0] / centres[0], 1.5,
                    trained=True)  # fmt: skip

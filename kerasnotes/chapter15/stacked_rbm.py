@@ -24,7 +24,7 @@ from kerasnotes.chapter15.rbm import RBM, bars_and_stripes
 from kerasnotes.parts import positive, shape, whole
 
 SMOKE = {"images": 250, "epochs": 1, "hidden": (20,)}
-SECONDS = 70
+SECONDS = 75
 
 
 def pretrain(data, sizes, epochs=2, batch_size=100, learning_rate=0.1, seed=0, track=None):
