@@ -30,6 +30,8 @@ COMPLETE = (
     "chapter10",
     "chapter11",
     "chapter12",
+    "chapter14",
+    "chapter15",
     "chapter16",
     "glossary",
     "tools",
