@@ -30,6 +30,7 @@ COMPLETE = (
     "chapter10",
     "chapter11",
     "chapter12",
+    "chapter13",
     "chapter14",
     "chapter15",
     "chapter16",
