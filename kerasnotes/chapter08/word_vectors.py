@@ -155,16 +155,17 @@ def _train(examples, ids, vocabulary_size, size, negatives, epochs, learning_rat
 
 @tf.function(jit_compile=True)
 def _pass(vectors, context_vectors, given, wanted, drawn, rates):
-    for step in tf.range(tf.shape(rates)[0]):
+    def one(step, vectors, contexts):
         near, far = given[step], drawn[step]
         center = tf.reduce_mean(tf.gather(vectors, near), axis=1)  # (batch, size)
-        slopes = skip_gram_gradient(center, tf.gather(context_vectors, wanted[step]), tf.gather(context_vectors, far))
+        slopes = skip_gram_gradient(center, tf.gather(contexts, wanted[step]), tf.gather(contexts, far))
         by_center, by_context, by_negative = (-rates[step] * slope for slope in slopes)
         shared = tf.repeat(by_center[:, None] / near.shape[1], near.shape[1], axis=1)
         vectors = tf.tensor_scatter_nd_add(vectors, near[:, :, None], shared)
-        context_vectors = tf.tensor_scatter_nd_add(context_vectors, wanted[step][:, None], by_context)
-        context_vectors = tf.tensor_scatter_nd_add(context_vectors, far[:, :, None], by_negative)
-    return vectors, context_vectors
+        contexts = tf.tensor_scatter_nd_add(contexts, wanted[step][:, None], by_context)
+        return step + 1, vectors, tf.tensor_scatter_nd_add(contexts, far[:, :, None], by_negative)
+
+    return tf.while_loop(lambda step, *_: step < rates.shape[0], one, (0, vectors, context_vectors))[1:]
 
 
 def nearest(vectors, index, count):

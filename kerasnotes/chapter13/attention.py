@@ -152,7 +152,7 @@ def lesson(report, *, query: str = "recieve", draws: int = 20000, seed: int = 0)
 
     Args:
         report: The report to write to.
-        query: A word to look up, in Latin letters (any word).
+        query: A misspelt word to look up (one of: recieve, seperate, neccesary, atention, gradiant).
         draws: Random queries for the scale of scores (100 to 1000000).
         seed: Seed of all random draws (0 to 4294967295).
     """
@@ -176,7 +176,7 @@ def _spelling(words):
 
 
 def _look_up(report, word):
-    vectors = _spelling([word.strip().lower() or "?", *DICTIONARY])
+    vectors = _spelling([word, *DICTIONARY])
     asked, keys = tf.constant(vectors[None, :1]), tf.constant(vectors[None, 1:])
     scales = np.linspace(0, 30, 61)
     weights = np.array([dot_attention(asked, keys, keys, scale=each)[1][0, 0] for each in scales])  # (scales, words)
@@ -186,7 +186,7 @@ def _look_up(report, word):
     figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.6))
     best = np.argsort(-weights[-1])[:4]
     plots.curves(scales, {DICTIONARY[i]: weights[:, i] for i in best}, xlabel="factor of the scores",
-                 ylabel="weight", title=f'Looking up "{word[:12]}":\nfrom the mean of all to one', ax=left)  # fmt: skip
+                 ylabel="weight", title=f'Looking up "{word}":\nfrom the mean of all to one', ax=left)  # fmt: skip
     words = SENTENCE.split()
     sentence = tf.constant(_spelling(words)[None])
     itself = dot_attention(sentence, sentence, sentence, scale=8.0)[1][0]

@@ -34,7 +34,8 @@ from kerasnotes.chapter13.translation import (
 )
 from kerasnotes.parts import layer_seeds, shape, whole
 
-SMOKE = {"pairs": 100, "longest": 6, "vocabulary": 60, "units": 8, "epochs": 1, "student_epochs": 1}
+SMOKE = {"pairs": 100, "longest": 6, "vocabulary": 60, "units": 8, "epochs": 1, "student_epochs": 1,
+         "timed": 1}  # fmt: skip
 SECONDS = 75
 
 
@@ -153,9 +154,7 @@ def hidden_words(target, mask_id, rng):
     Args:
         target: Ids (batch, steps), zeros behind the last word.
         mask_id: Id of a hidden word.
-        rng: A `numpy.random.Generator`.
-
-    Source: Ghazvininejad et al. 2019, section 2.
+        rng: A `numpy.random.Generator`. Source: Ghazvininejad et al. 2019, section 2.
     """
     lengths = (target > 0).sum(axis=1, keepdims=True)
     order = np.argsort(np.argsort(np.where(target > 0, rng.random(target.shape), 2.0), axis=1), axis=1)
@@ -183,6 +182,7 @@ def lesson(
     units: int = 64,
     epochs: int = 8,
     student_epochs: int = 18,
+    timed: int = 20,
     seed: int = 0,
 ):
     """Train a teacher, let a student learn its translations, and compare what both write.
@@ -195,6 +195,7 @@ def lesson(
         units: Numbers for a word, a multiple of 4 (8 to 512).
         epochs: Training epochs of the teacher (1 to 100).
         student_epochs: Training epochs of the student (1 to 100).
+        timed: Sentences that are written one by one for their time (1 to 100).
         seed: Seed of all random draws (0 to 4294967295).
     """
     texts = data.interface_texts("fr")
@@ -207,7 +208,7 @@ def lesson(
     training.fit(teacher, *learning_pairs(corpus.train), batch_size=batch, epochs=epochs, seed=seed, track=report.track)
     student = _student(report, corpus, teacher, units, student_epochs, batch, seed)
     _compare(report, corpus, teacher, student)
-    _seconds(report, corpus, teacher, student)
+    _seconds(report, corpus, teacher, student, timed)
 
 
 def _student(report, corpus, teacher, units, epochs, batch, seed):
@@ -221,6 +222,9 @@ def _student(report, corpus, teacher, units, epochs, batch, seed):
     student.compile(student.optimizer, [student.loss, lengths], loss_weights=[1.0, 0.2])
     for epoch in report.track(range(epochs), "training the student"):
         read, targets = hidden_words(words, student.mask_id, np.random.default_rng((seed, 4, epoch)))
+        if epoch == 0:
+            whole_again = np.where(read == student.mask_id, targets, read)
+            report.check("what is hidden is asked, and nothing else", whole_again, words)
         training.fit(student, (source, read), (targets, (words > 0).sum(axis=1) - 1), batch_size=batch, seed=seed,
                      initial_epoch=epoch, epochs=epoch + 1, form="loop")  # fmt: skip
     return student
@@ -272,9 +276,9 @@ def _greedy_anew(model, source, start, length):
     return ids[:, 1:]
 
 
-def _seconds(report, corpus, teacher, student):
+def _seconds(report, corpus, teacher, student, timed):
     source, longest, rows = corpus.test.source, corpus.longest + 1, []
-    for size, batches in ((1, 20), (64, 5)):
+    for size, batches in ((1, timed), (64, -(-timed // 4))):
         forms = {
             "teacher, anew for every word": lambda x: _greedy_anew(teacher, x, corpus.start, longest),
             "teacher, keys and values kept": lambda x: greedy_decode(teacher, x, corpus.start, corpus.end, longest),

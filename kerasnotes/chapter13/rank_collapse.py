@@ -120,7 +120,7 @@ def _built(report, units, words):
 
 
 def _report(report, found, depth):
-    layers = sorted({0, 1, 2, 4, min(8, depth), depth})
+    layers = sorted({n for n in (0, 1, 2, 4, 8, depth) if n <= depth})
     rows = [[n, *((float(each[:, n].mean()), float(each[:, n].std(ddof=1) if len(each) > 1 else 0) / len(each) ** 0.5)
                   for each in found.values())] for n in layers]  # fmt: skip
     report.table("distance from equal rows, ‖X - mean row‖/‖X‖; mean ± standard error", ["layers", *found], rows)
