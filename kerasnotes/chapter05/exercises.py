@@ -844,12 +844,18 @@ def _without_start(gradient, start, learning_rate, beta, steps):
     return _ball(gradient, start, learning_rate, beta, steps)[1:]
 
 
+def _path_and_start(answer, gradient, start, *numbers):
+    return answer(gradient, start, *numbers), start
+
+
 def _check_ball(trial):
     trial.equal("slope w, from 1, η = ½, β = ½: 1, ½, 0, −¼", lambda w: w, np.array([1.0]), 0.5, 0.5, 3)
     for dims, beta, steps in ((2, 0.9, 5), (4, 0.3, 8)):
         curvatures, start = trial.rng.uniform(0.5, 3, size=dims), trial.rng.normal(size=dims)
         label = f"{dims} weights, β = {beta}, {steps} steps"
         trial.equal(label, lambda w, c=curvatures: c * w, start, 0.1, beta, steps)
+        trial.equal("the same, and the start that was given", lambda w, c=curvatures: c * w, start, 0.1, beta, steps,
+                    call=_path_and_start)  # fmt: skip
     import keras
     import tensorflow as tf
 

@@ -264,6 +264,10 @@ def _world():
     return p, r, {0: {0: [(1.0, 0, 1.0, True)], 1: [(1.0, 1, 0.0, False)]}, 1: {0: back, 1: back}}
 
 
+def _new_and_old(answer, p, r, values, discount):
+    return answer(p, r, values, discount), values
+
+
 def _check_sweep(trial):
     from kerasnotes.chapter12.dynamic_programming import value_iteration
 
@@ -275,6 +279,7 @@ def _check_sweep(trial):
         p = trial.rng.dirichlet(np.ones(states + 1), (states, actions))[:, :, :states]  # the rest ends the episode
         r, values = trial.rng.normal(size=(states, actions)), trial.rng.normal(size=states) + 1
         trial.equal(f"{states} states, {actions} actions", p, r, values, 0.9)
+        trial.equal("the same, and the old values", p, r, values, 0.9, call=_new_and_old)
     (p, r, _), values = _world(), np.zeros(2)
     for _ in range(60):
         values = trial.answer(p, r, values, 0.5)

@@ -239,6 +239,10 @@ _ZERO_DOWN = _ONE_AFTER_ANOTHER.replace(
 _BACKWARDS = _ONE_AFTER_ANOTHER.replace("for unit in range(len(state)):", "for unit in reversed(range(len(state))):")
 
 
+def _end_and_start(answer, state, w, sweeps):
+    return answer(state, w, sweeps), state
+
+
 def _check_recall(trial):
     pair = np.array([[0.0, 1.0], [1.0, 0.0]])
     trial.equal("two units that want to be alike", np.array([1.0, -1.0]), pair, 1)
@@ -254,6 +258,7 @@ def _check_recall(trial):
         for _ in range(3):
             state = trial.rng.choice([-1.0, 1.0], size=units)
             trial.equal(f"{units} units, {sweeps} sweeps", state, w, sweeps)
+        trial.equal("the same, and the state that was given", state, w, sweeps, call=_end_and_start)
 
 
 flicker = Mend(
