@@ -1,4 +1,4 @@
-"""Tasks of chapter 13: scaled attention with a mask, a row of scores, places as waves, a decoder's mask, and counts."""
+"""Tasks of chapter 13: scaled attention with a mask, places as waves, a decoder's mask, and counts."""
 
 import numpy as np
 
@@ -122,6 +122,10 @@ def _slow(positions, depth):
     return _waves(positions, depth, step=1.0)
 
 
+def _degrees(positions, depth):
+    return _waves(positions, depth, turns=np.pi / 180)
+
+
 def _check_waves(trial):
     trial.equal("three places, depth 2", 3, 2)
     for positions, depth in ((4, 4), (5, 8), (60, 32)):
@@ -156,6 +160,7 @@ def sinusoidal_encoding(positions, depth):
         Wrong(_from_one, "l counts from 0: the fastest wave, sin t and cos t, is missing"),
         Wrong(_halves, "all sines stand before all cosines: a sine and its cosine stand side by side"),
         Wrong(_slow, "the exponent is -2l/d: the 2 is missing, and the waves are too fast"),
+        Wrong(_degrees, "the angles were taken for degrees: np.sin and np.cos take radians, as the formula does"),
     ),
     solution="chapter13.positional_encoding.sinusoidal_encoding",
     hints=(

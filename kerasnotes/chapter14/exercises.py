@@ -19,10 +19,6 @@ def _merged(tokens, pair, overlap=False, once=False, swapped=False):
     return found
 
 
-def _right(tokens, pair):
-    return _merged(tokens, pair)
-
-
 def _overlapping(tokens, pair):
     return _merged(tokens, pair, overlap=True)
 
@@ -35,11 +31,16 @@ def _turned(tokens, pair):
     return _merged(tokens, pair, swapped=True)
 
 
+def _letters_joined(tokens, pair):
+    return " ".join(tokens).replace(" ".join(pair), "".join(pair)).split()
+
+
 def _check_merge(trial):
     trial.equal("l o w e r, merge (l, o)", ["l", "o", "w", "e", "r"], ("l", "o"))
     trial.equal("a a a, merge (a, a)", ["a", "a", "a"], ("a", "a"))
     trial.equal("two places", ["l", "o", "w", "l", "o", "g"], ("l", "o"))
     trial.equal("no place", ["n", "e", "w"], ("l", "o"))
+    trial.equal("a token that only ends in the pair's first", ["al", "o", "l", "o"], ("l", "o"))
     for length in (1, 8, 40):
         letters = [str(each) for each in trial.rng.choice(["a", "b"], size=length)]
         trial.equal(f"{length} letters", letters, ("a", "b"))
@@ -69,6 +70,7 @@ of the pair stand side by side, they become one, from left to right. What become
     wrong=(
         Wrong(_overlapping, "a token that has been merged is used once more: go on behind the pair"),
         Wrong(_only_first, "only the first place was merged: all of them are"),
+        Wrong(_letters_joined, "the end of a longer token was taken for the pair's first: compare whole tokens"),
         Wrong(_turned, "the pair has an order: its first token stands before its second"),
     ),
     solution_code="""def merge(tokens, pair):
@@ -115,6 +117,12 @@ def _summed(probabilities, expert):
     return _balance(probabilities, expert, mean=False)
 
 
+def _likeliest(probabilities, expert):
+    import tensorflow as tf
+
+    return _balance(probabilities, tf.argmax(probabilities, axis=1))
+
+
 def _check_balance(trial):
     import tensorflow as tf
 
@@ -124,7 +132,7 @@ def _check_balance(trial):
     trial.equal("certain of expert 0", tf.constant([[1.0, 0.0]] * 3), tf.constant([0, 0, 0]))
     for tokens, experts in ((5, 3), (16, 4)):
         p = tf.nn.softmax(tf.constant(trial.rng.normal(size=(tokens, experts)), tf.float32))
-        expert = tf.argmax(p, axis=1)
+        expert = tf.constant(trial.rng.integers(0, experts, tokens))  # wherever they were sent
         trial.equal(f"{tokens} tokens, {experts} experts", p, expert)
         trial.gradient(f"slopes, {experts} experts", p, expert, of=(0,))
 
@@ -157,6 +165,7 @@ def load_balancing_loss(probabilities, expert):
     wrong=(
         Wrong(_without_factor, "the number of experts is missing: even routing must give 1"),
         Wrong(_squared, "f is the share of tokens that were *sent*, not the mean probability"),
+        Wrong(_likeliest, "tokens are counted where `expert` says, which need not be where they are likeliest"),
         Wrong(_summed, "P is the *mean* over the tokens, not the sum"),
     ),
     solution="chapter14.switch.load_balancing_loss",
