@@ -259,10 +259,10 @@ def _results(report, names, rates, accuracies, epochs, images, transform_bias):
         "highway network learns fastest, not of every rate."
     )
     report.note(
-        f"As in the paper: 50 highway and 71 plain units, transform biases from -2 to -10 (here {transform_bias:g}), "
-        "gradient descent with momentum 0.9, MNIST. The paper drew 40 settings at random for each network and let the "
-        "learning rate fall; here one grid of constant rates, batches of 100 and fewer steps. All networks of one seed "
-        "see the same batches; each rate starts from the same weights."
+        f"As in the paper: 50 highway and 71 plain units, a negative transform bias (here {transform_bias:g}), "
+        "gradient descent with momentum 0.9, MNIST. The paper drew the settings of each network at random, the bias "
+        "among them, and let the learning rate fall; here one grid of constant rates, batches of 100 and fewer steps. "
+        "All networks of one seed see the same batches; each rate starts from the same weights."
     )
 
 

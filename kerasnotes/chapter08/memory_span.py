@@ -2,7 +2,7 @@
 
 What the reader should see: amid noise the cell learns to recall a symbol after five and ten steps with ease and fails
 soon after, because the gradient shrinks with every step of noise. Two exceptions show that the span does not belong to
-the cell alone: with blank input, or with the symbol on the first step, it recalls over forty steps.
+the cell alone: with blank input it recalls over forty steps, and with the symbol on the first step it sometimes does.
 
 Notes: chapter 08, "Long-term dependencies" (长期依赖).
 Source: Bengio, Simard, Frasconi 1994, doi:10.1109/72.279181 (first values decide).

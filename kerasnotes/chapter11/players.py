@@ -13,7 +13,7 @@ class Player:
 
     Args:
         networks: Keras models, built: their trainable weights are this player's, and nobody else's.
-        loss: Callable that takes what was drawn for a step and returns a scalar. It may run the other players' networks.
+        loss: Callable from what was drawn for a step to a scalar. It may run the other players' networks.
         learning_rate: Of its Adam optimizer, or a Keras schedule.
         beta_1, beta_2: Of its Adam optimizer.
 

@@ -247,17 +247,17 @@ def _clipping(report, steps, limit, seed):
     report.note(f"Share of weights that stand at their bound after {steps} steps: {at_bound[-1]:.0%}.")
     figure, (left, right) = plots.subplots(1, 2, figsize=(10.5, 4.2))
     plots.curves(np.arange(1, steps + 1), {"share": at_bound}, xlabel="steps", ylabel="weights at the bound",
-                 title="Clipping drives weights to the bound", ax=left)  # fmt: skip
+                 title="Some weights stand at the bound", ax=left)  # fmt: skip
     left.set(ylim=(0, 1))
     right.hist(
         [sizes[0], sizes[-1]], bins=np.linspace(0, 1.001 * limit, 11), label=["after one step", f"after {steps}"]
     )
     right.set(xlabel="size of a weight", ylabel="weights")
-    right.set_title("so that the critic becomes\none of few functions")
+    right.set_title("Where the others lie")
     right.legend()
     report.figure(
         "Where clipping leaves the weights",
         figure,
-        alt="Left: the share of the critic's weights that stand at their bound rises during training. Right: sizes of "
-        "the weights, spread after one step, mostly at the bound at the end.",
+        alt="Left: the share of the critic's weights that stand at their bound, step by step; it varies and never "
+        "reaches one. Right: sizes of the weights after one step and at the end, from 0 to the bound.",
     )

@@ -240,7 +240,7 @@ def lesson(
         "What a step costs, alone and together",
         figure,
         alt="Time for a step on logarithmic axes: a level line for gymnasium, one for plain lists far below. That of "
-        "walks that move together falls with their number from far above gymnasium's to about the lists'.",
+        "walks that move together falls with their number from far above gymnasium's to below the lists'.",
     )
 
 
@@ -294,7 +294,5 @@ def _times(report, widths, seed):
     times["side by side"] = np.array([row[-1] for row in rows[2:]])
     columns = ["form", "walks", "µs a step", "steps a second"]
     report.table("time for a step at random on FrozenLake", columns, [[*row, 1e6 / row[-1]] for row in rows])
-    report.note(
-        "Walks side by side also choose and learn. Lists are hard to beat: arrays pay where hundreds share a call."
-    )
+    report.note("Walks side by side also choose and learn. Lists are hard to beat: arrays pay where many share a call.")
     return times
