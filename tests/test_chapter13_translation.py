@@ -75,6 +75,9 @@ def test_words_scores_and_targets_by_hand(corpus):
     np.testing.assert_array_equal(read, part.target_in)
     np.testing.assert_array_equal(targets, part.target_out)  # every word is known here
     np.testing.assert_array_equal(learning_pairs(part, read + 1)[0][1], read + 1)
+    (source, read), targets = learning_pairs(part, batch_size=3)  # whole batches only
+    assert len(source) == len(read) == len(targets) == len(part.source) // 3 * 3
+    np.testing.assert_array_equal(source, part.source[: len(source)])
     np.testing.assert_array_equal(known_words(np.array([[4, 1, 2, 0]])), [[4, 0, 2, 0]])
     assert word_accuracy(part.target_out, part.target_out) == 1
     assert word_accuracy(np.array([[4, 1, 9, 9]]), np.array([[4, 1, 2, 0]])) == pytest.approx(1 / 3)

@@ -152,7 +152,7 @@ def _train(report, corpus, units, epochs, rate, seed):
     """Two trainings of one network from the same start; the second reads other wrong words in every epoch."""
     model, batch, runs = build_translator(corpus, units, hidden_units=4 * units, seed=seed), 64, {}
     batch = min(batch, len(corpus.train.source))
-    compile_translator(model, epochs * -(-len(corpus.train.source) // batch), learning_rate=4e-3)
+    compile_translator(model, epochs * (len(corpus.train.source) // batch), learning_rate=4e-3)
     start, restart = model.get_weights(), training.restarter(model)
     for name, wrong in (("right words", 0.0), ("some wrong words", rate)):
         restart(start)
@@ -160,8 +160,9 @@ def _train(report, corpus, units, epochs, rate, seed):
             read = wrong_inputs(
                 corpus.train.target_in, wrong, len(corpus.target_vocabulary), corpus.start, (seed, epoch)
             )
-            training.fit(model, *learning_pairs(corpus.train, read), batch_size=batch, seed=seed, initial_epoch=epoch,
-                         epochs=epoch + 1, form="loop")  # fmt: skip
+            learnt = learning_pairs(corpus.train, read, batch)
+            training.fit(model, *learnt, batch_size=batch, seed=seed, initial_epoch=epoch, epochs=epoch + 1,
+                         form="loop")  # fmt: skip
         runs[name] = _examine(report, corpus, model, name, seed)
     return runs
 

@@ -32,7 +32,8 @@ def project(x, kernel, bias=None):
     The bias, if there is one, is (heads, size).
     """
     inputs, heads, size = kernel.shape
-    y = tf.matmul(x, tf.reshape(kernel, (inputs, heads * size)))  # one product for all heads
+    # one product for all heads and samples: matmul would take each sample alone, and add up their gradients
+    y = tf.tensordot(x, tf.reshape(kernel, (inputs, heads * size)), 1)
     y = y if bias is None else y + tf.reshape(bias, (heads * size,))
     return tf.transpose(tf.reshape(y, (tf.shape(x)[0], tf.shape(x)[1], heads, size)), (0, 2, 1, 3))
 
@@ -61,7 +62,7 @@ def combine(answers, kernel, bias=None):
     side_by_side = tf.transpose(answers, (0, 2, 1, 3))  # (batch, queries, heads, size)
     batch, queries = tf.shape(side_by_side)[0], tf.shape(side_by_side)[1]
     side_by_side = tf.reshape(side_by_side, (batch, queries, heads * size))
-    y = tf.matmul(side_by_side, tf.reshape(kernel, (heads * size, outputs)))
+    y = tf.tensordot(side_by_side, tf.reshape(kernel, (heads * size, outputs)), 1)
     return y if bias is None else y + bias
 
 

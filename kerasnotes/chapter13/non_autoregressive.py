@@ -20,9 +20,7 @@ from kerasnotes import data, plots, training
 from kerasnotes.chapter09.bleu import translation_corpus
 from kerasnotes.chapter09.encoder_decoder import greedy_decode
 from kerasnotes.chapter13.parallel_decoding import cut_after_end, mask_predict
-from kerasnotes.chapter13.parallel_decoding import (
-    expand_by_fertility as expand_by_fertility,
-)  # also to be had from here
+from kerasnotes.chapter13.parallel_decoding import expand_by_fertility as expand_by_fertility  # also to be had here
 from kerasnotes.chapter13.parallel_decoding import placeholders as placeholders
 from kerasnotes.chapter13.transformer import TransformerDecoder, TransformerEncoder
 from kerasnotes.chapter13.translation import (
@@ -203,9 +201,9 @@ def lesson(
     corpus = translation_corpus(texts, longest, vocabulary, seed)
     teacher = build_translator(corpus, units, hidden_units=4 * units, seed=seed)
     batch = min(64, len(corpus.train.source))
-    steps = -(-len(corpus.train.source) // batch)
-    compile_translator(teacher, epochs * steps, learning_rate=4e-3)
-    training.fit(teacher, *learning_pairs(corpus.train), batch_size=batch, epochs=epochs, seed=seed, track=report.track)
+    compile_translator(teacher, epochs * (len(corpus.train.source) // batch), learning_rate=4e-3)
+    learnt = learning_pairs(corpus.train, batch_size=batch)
+    training.fit(teacher, *learnt, batch_size=batch, epochs=epochs, seed=seed, track=report.track)
     student = _student(report, corpus, teacher, units, student_epochs, batch, seed)
     _compare(report, corpus, teacher, student)
     _seconds(report, corpus, teacher, student, timed)
@@ -214,7 +212,9 @@ def lesson(
 def _student(report, corpus, teacher, units, epochs, batch, seed):
     source, longest = corpus.train.source, corpus.longest + 1
     words = cut_after_end(greedy_decode(teacher, source, corpus.start, corpus.end, longest), corpus.end)
-    source, words = source[words[:, 0] > 0], words[words[:, 0] > 0]
+    kept = np.flatnonzero(words[:, 0] > 0)
+    kept = kept[: max(1, len(kept) // batch) * batch]  # a short batch would be traced on its own
+    source, words = source[kept], words[kept]
     student = ParallelTranslator(len(corpus.source_vocabulary), len(corpus.target_vocabulary), longest, units,
                                  hidden_units=4 * units, seed=(seed, 3))  # fmt: skip
     compile_translator(student, epochs * -(-len(words) // batch), learning_rate=4e-3)

@@ -96,7 +96,7 @@ class Block(keras.layers.Layer):
         """Two dense layers for each word alone."""
         weights = (f"{name}_{kind}" for name in ("hidden", "output") for kind in ("kernel", "bias"))
         w1, b1, w2, b2 = (tf.convert_to_tensor(self.parameters[name]) for name in weights)
-        return tf.matmul(tf.nn.relu(tf.matmul(x, w1) + b1), w2) + b2
+        return tf.tensordot(tf.nn.relu(tf.tensordot(x, w1, 1) + b1), w2, 1) + b2
 
     def sublayer(self, name, x, function, training):
         """x and what a sublayer finds in it, with the normalization before or after."""

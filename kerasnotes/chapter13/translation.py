@@ -79,14 +79,17 @@ def compile_translator(model, steps, learning_rate=2e-3, smoothing=0.1):
     model.compile(keras.optimizers.Adam(rate, beta_2=0.98), lambda y, logits: smoothed_loss(y, logits, smoothing))
 
 
-def learning_pairs(part, target_in=None):
+def learning_pairs(part, target_in=None, batch_size=1):
     """What to learn from a corpus's part, as `fit` takes it: `((source, target_in), targets)`.
 
     Args:
         part: A `SentencePairs`.
         target_in: What the decoder reads in place of the right words (pairs, steps), or None.
+        batch_size: The last pairs, fewer than this, are left out: a short batch would be traced on its own.
     """
-    return (part.source, part.target_in if target_in is None else target_in), known_words(part.target_out)
+    kept = slice(len(part.source) // batch_size * batch_size)
+    target_in = part.target_in if target_in is None else target_in
+    return (part.source[kept], target_in[kept]), known_words(part.target_out[kept])
 
 
 def known_words(target_out):
@@ -187,9 +190,10 @@ def _train(report, model, corpus, epochs, learning_rate, smoothing, seed):
         scores.append(translation_bleu(corpus, part, written_words(corpus, ids)))
 
     batch = min(64, len(corpus.train.source))
-    compile_translator(model, epochs * -(-len(corpus.train.source) // batch), learning_rate, smoothing)
+    compile_translator(model, epochs * (len(corpus.train.source) // batch), learning_rate, smoothing)
     watch = keras.callbacks.LambdaCallback(on_epoch_end=look)
-    history = training.fit(model, *learning_pairs(corpus.train), batch_size=batch, epochs=epochs, seed=seed,
+    learnt = learning_pairs(corpus.train, batch_size=batch)
+    history = training.fit(model, *learnt, batch_size=batch, epochs=epochs, seed=seed,
                            callbacks=[watch], track=report.track).history  # fmt: skip
     return {"training loss": history["loss"], "held-out loss": held_out, "held-out BLEU": scores}
 
