@@ -245,7 +245,7 @@ def _compare_scans(report, networks, spread, picture):
     report.at_least("one hidden layer: times as many parameters, and multiplications, as spread over layers", ratios, 2)
     report.note(
         "Found and read: one detector of each kind and seed; the numbers do not rank the two. How many windows to "
-        "train on was chosen on pictures such as these: with half as many, the least of three seeds was 0.85."
+        "train on was chosen on pictures such as these: half as many were too few."
     )
     report.note(
         "A first layer as large as the window shares nothing between positions, so one network saves time but no "

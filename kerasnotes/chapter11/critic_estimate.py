@@ -174,10 +174,9 @@ def _estimates(report, distances, estimates, gan_distances, gan_losses, steps):
     report.note(
         f"Rank correlations over {len(runs)} runs: "
         + "; ".join(f"{name} {mean:.2f} ± {error:.2f}" for name, (mean, error) in summary.items())
-        + ". The estimate tells a large distance from a small one. Where the distance hardly changes it tells little: "
-        "on two hills, which the generator takes for one at first, it was 0.70, 0.55 and 0.40 on seeds 0, 1, 2 (0.8 on "
-        "seed 0 with more steps) and −0.2 to 0.6 over nine rates and limits, as the critic's own slope changes while "
-        "its weights fill their limits. One hill was taken after that miss."
+        + ". The estimate tells a large distance from a small one. Where the distance hardly changes it tells little, "
+        "as the critic's own slope changes while its weights fill their limits: on two hills, which the generator takes "
+        "for one at first, it missed this bound at most rates and limits. One hill was taken after that miss."
     )
     mean, other = summary["critic's estimate"][0], summary["GAN generator's loss"][0]
     shrunk = np.mean(distances[-1] / distances[0])

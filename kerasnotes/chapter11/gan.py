@@ -266,8 +266,8 @@ def _distances(report, look, history):
     report.note(
         "The learning rate falls to 0 here, and the generator that is judged has the mean of its weights over the last "
         "half of the steps; algorithm 1 leaves both open, and at a steady rate the two circle on. The mean was chosen "
-        "on seeds 100 to 115: there, after 8000 steps, the worst run's distance was 0.095 with the last weights, and "
-        "0.061, 0.043, 0.041 and 0.040 with the mean over the last tenth, fifth, third and half."
+        "on seeds that are not judged here, 100 to 115, among the last weights and means over their last tenth, fifth, "
+        "third and half."
     )
 
 

@@ -187,9 +187,8 @@ def lesson(
         "evaluation are kept, and judged by 20 other episodes with reset seeds from a stream of their own."
     )
     report.note(
-        "How long it takes varies: of the seeds 0 to 7, seven stood within 80,000 environment steps, one after "
-        "160,000, and nothing in its first 140,000 steps gave it away. More seeds, each in a process of its own: "
-        "python -m kerasnotes sweep chapter12.dqn --seeds 0-4 --set seeds=1"
+        "How long it takes varies much from seed to seed, and the first steps do not give it away. More seeds, each in "
+        "a process of its own: python -m kerasnotes sweep chapter12.dqn --seeds 0-4 --set seeds=1"
     )
     report.note(
         "Deviations from Mnih et al. 2015: four numbers in place of images, 16 copies of the environment in place of "
