@@ -175,8 +175,8 @@ def _estimates(report, distances, estimates, gan_distances, gan_losses, steps):
         f"Rank correlations over {len(runs)} runs: "
         + "; ".join(f"{name} {mean:.2f} ± {error:.2f}" for name, (mean, error) in summary.items())
         + ". The estimate tells a large distance from a small one. Where the distance hardly changes it tells little, "
-        "as the critic's own slope changes while its weights fill their limits: on two hills, which the generator takes "
-        "for one at first, it missed this bound at most rates and limits. One hill was taken after that miss."
+        "as the critic's own slope changes while its weights fill their limits: on two hills, which the generator "
+        "takes for one at first, it missed this bound at most rates and limits. One hill was taken after that miss."
     )
     mean, other = summary["critic's estimate"][0], summary["GAN generator's loss"][0]
     shrunk = np.mean(distances[-1] / distances[0])
