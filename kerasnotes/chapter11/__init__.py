@@ -23,5 +23,7 @@ LESSONS = (
     "mode_collapse",
     "players",
     "members",
+    "f_gan",
+    "least_squares",
 )
 BUDGET = 700  # seconds of the whole chapter at default scale, on two CPU cores
