@@ -25,5 +25,6 @@ LESSONS = (
     "members",
     "f_gan",
     "least_squares",
+    "many_generators",
 )
 BUDGET = 700  # seconds of the whole chapter at default scale, on two CPU cores
