@@ -26,5 +26,6 @@ LESSONS = (
     "f_gan",
     "least_squares",
     "many_generators",
+    "energy_gan",
 )
 BUDGET = 700  # seconds of the whole chapter at default scale, on two CPU cores

@@ -213,7 +213,7 @@ def _value(report, rng):
         "four generators that all draw the whole data: the same", mad_gan_value(p, np.tile(p, (4, 1))), optimum
     )
     report.note(
-        "The value depends on the mean of the generators only. Four copies of one good generator are an optimum as well "
+        "The value depends on the mean of the generators only. Four copies of a good generator are an optimum as well "
         "as four that divide the modes: that they specialize is what training does, not what the value asks for."
     )
 
@@ -236,15 +236,15 @@ def _modes(report, drawn, centers, seeds, width, generators):
     samples = drawn["told apart"]
     each = np.mean(modes_found(samples.reshape(len(samples), generators, -1, 2), centers, DEVIATION))
     report.note(
-        f"Each of the generators keeps {each:.1f} modes in the mean, all together {several:.1f}; without names for them "
-        f"they keep {alike:.1f}, the one alone {one:.1f}. Rate 0.01, 750 steps, five turns of the discriminator, batches "
-        "of 64 and its 64 units are the setting of `mode_collapse.py`, where a plain GAN loses modes. The wide one has "
-        "more weights than the four together."
+        f"Each of the generators keeps {each:.1f} modes in the mean, all together {several:.1f}; without names for "
+        f"them they keep {alike:.1f}, the one alone {one:.1f}. Rate 0.01, 750 steps, five turns of the discriminator, "
+        "batches of 64 and its 64 units are the setting of `mode_collapse.py`, where a plain GAN loses modes. The "
+        "wide one has more weights than the four together."
     )
 
 
 def _figure(report, drawn, centers, generators):
-    figure, axes = plots.subplots(1, 3, figsize=(11.5, 4.3), sharex=True, sharey=True)
+    figure, axes = plots.subplots(1, 3, figsize=(11.5, 4.6), sharex=True, sharey=True)
     angles = np.linspace(0, 2 * np.pi, 60)
     titles = {"one": "One wide generator", "told apart": "Told apart", "not told apart": "Not told apart"}
     for ax, (name, samples) in zip(axes, drawn.items(), strict=True):
