@@ -27,5 +27,6 @@ LESSONS = (
     "least_squares",
     "many_generators",
     "energy_gan",
+    "two_way_gan",
 )
 BUDGET = 700  # seconds of the whole chapter at default scale, on two CPU cores
