@@ -40,7 +40,7 @@ def mad_gan_losses(logits, source):
 
     Raises: ValueError: If shapes do not fit, or an answer has no sample.
 
-    Source: Ghosh et al. 2018, arXiv:1704.02906, section 4; the generators' loss in the form that does not saturate.
+    Source: Ghosh et al. 2018, arXiv:1704.02906, section 4 (here in the form that does not saturate).
     """
     logits, source = floating("logits", logits), np.asarray(source)
     answers = logits.shape[-1]
