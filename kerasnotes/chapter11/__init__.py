@@ -21,5 +21,12 @@ LESSONS = (
     "ring",
     "remedies",
     "mode_collapse",
+    "players",
+    "members",
+    "f_gan",
+    "least_squares",
+    "many_generators",
+    "energy_gan",
+    "two_way_gan",
 )
-BUDGET = 400  # seconds of the whole chapter at default scale, on two CPU cores
+BUDGET = 700  # seconds of the whole chapter at default scale, on two CPU cores
