@@ -16,5 +16,8 @@ LESSONS = (
     "batch_norm",
     "scanning",
     "receptive_field",
+    "affine_grid",
+    "sampling_slope",
+    "spatial_transformer",
 )
 BUDGET = 60  # seconds of the whole chapter at default scale, on two CPU cores
