@@ -20,4 +20,4 @@ LESSONS = (
     "sampling_slope",
     "spatial_transformer",
 )
-BUDGET = 60  # seconds of the whole chapter at default scale, on two CPU cores
+BUDGET = 80  # seconds of the whole chapter at default scale, on two CPU cores
