@@ -22,5 +22,6 @@ LESSONS = (
     "input_noise",
     "label_smoothing",
     "augmentation",
+    "connections",
 )
 BUDGET = 120  # seconds of the whole chapter at default scale, on two CPU cores
