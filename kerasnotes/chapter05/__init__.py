@@ -23,5 +23,6 @@ LESSONS = (
     "label_smoothing",
     "augmentation",
     "connections",
+    "weight_noise",
 )
 BUDGET = 120  # seconds of the whole chapter at default scale, on two CPU cores
