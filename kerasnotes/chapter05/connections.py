@@ -83,7 +83,7 @@ def share_weights(kernel, clusters, seed):
     Raises:
         ValueError: If a weight is not finite, there is none, or `clusters` is no positive whole number.
 
-    Source: Han, Mao, Dally 2016, section 3; the start is that of k-means++ instead of evenly spaced values.
+    Source: Han, Mao, Dally 2016, section 3 (there k-means starts at evenly spaced values, here as k-means++).
     """
     weights = np.asarray_chkfinite(kernel)
     numbers, rng = weights.ravel().astype(np.float64), np.random.default_rng(seed)

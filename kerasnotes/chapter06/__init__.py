@@ -9,6 +9,7 @@ LESSONS = (
     "convolution",
     "equivariance",
     "convolution_gradient",
+    "upsampling",
     "adaptive_pooling",
     "pooling",
     "shift_tolerance",
