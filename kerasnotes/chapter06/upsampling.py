@@ -175,9 +175,9 @@ def _checkerboards(report, rng, kernels):
     report.table("a flat picture behind a transposed convolution", columns, rows)
     uneven, fitting = ([row[-1] for row in rows if row[2] == word] for word in ("no", "yes"))
     report.note(
-        f"Random kernels leave a contrast (standard deviation over mean) of {min(uneven):.2f} to {max(uneven):.2f} where "
-        f"the stride does not divide the size, and of {min(fitting):.2f} to {max(fitting):.2f} where it does: a fitting "
-        "size makes an even picture possible, and the weights must still learn it."
+        f"Random kernels leave a contrast (standard deviation over mean) of {min(uneven):.2f} to {max(uneven):.2f} "
+        f"where the stride does not divide the size, and of {min(fitting):.2f} to {max(fitting):.2f} where it does: a "
+        "fitting size makes an even picture possible, and the weights must still learn it."
     )
 
 
