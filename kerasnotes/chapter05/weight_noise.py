@@ -18,7 +18,7 @@ from kerasnotes import data, plots, training
 from kerasnotes.parts import layer_seeds, positive, shape, whole
 
 SMOKE = {"images": 200, "test_images": 100, "units": 8, "epochs": 1, "directions": 2, "seeds": 1}
-SECONDS = 10
+SECONDS = 8
 
 DISTANCES = (0, 4, 8, 12, 16)  # lengths of a step from the trained weights
 
@@ -115,7 +115,7 @@ def lesson(
     images: int = 10000,
     test_images: int = 5000,
     units: int = 100,
-    epochs: int = 10,
+    epochs: int = 6,
     deviation: float = 0.1,
     directions: int = 10,
     seeds: int = 3,
