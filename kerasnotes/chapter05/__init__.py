@@ -22,5 +22,7 @@ LESSONS = (
     "input_noise",
     "label_smoothing",
     "augmentation",
+    "connections",
+    "weight_noise",
 )
 BUDGET = 120  # seconds of the whole chapter at default scale, on two CPU cores

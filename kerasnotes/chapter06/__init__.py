@@ -9,6 +9,7 @@ LESSONS = (
     "convolution",
     "equivariance",
     "convolution_gradient",
+    "upsampling",
     "adaptive_pooling",
     "pooling",
     "shift_tolerance",
@@ -16,5 +17,8 @@ LESSONS = (
     "batch_norm",
     "scanning",
     "receptive_field",
+    "affine_grid",
+    "sampling_slope",
+    "spatial_transformer",
 )
-BUDGET = 60  # seconds of the whole chapter at default scale, on two CPU cores
+BUDGET = 80  # seconds of the whole chapter at default scale, on two CPU cores
