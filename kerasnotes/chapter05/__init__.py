@@ -22,5 +22,7 @@ LESSONS = (
     "input_noise",
     "label_smoothing",
     "augmentation",
+    "semi_supervised",
+    "two_moons",
 )
 BUDGET = 120  # seconds of the whole chapter at default scale, on two CPU cores
