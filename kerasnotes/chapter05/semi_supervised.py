@@ -18,7 +18,7 @@ from kerasnotes import data, plots, training
 from kerasnotes.parts import share, whole
 
 SMOKE = {"unlabelled": 60, "test_images": 200, "updates": 3, "runs": 2, "rounds": 2, "units": 8}
-SECONDS = 20
+SECONDS = 15
 FAIR, BIASED = (10,) * 10, (19,) * 5 + (1,) * 5  # labelled digits of each class, 100 in all
 
 
@@ -217,11 +217,11 @@ def _judge(report, found, threshold):
         precision[counts, each] = np.mean([right[of].mean() for (_, right, _), of in zip(runs, chosen, strict=True)])
         believed = np.mean([sure[of].mean() for (_, _, sure), of in zip(runs, chosen, strict=True)])
         rows.append(["fair" if counts == FAIR else "biased", each, np.mean(chosen), precision[counts, each], believed,
-                     accuracies[:, 0].mean(), plots.mean_and_error(accuracies[:, -1]),
-                     plots.mean_and_error(gains[counts, each])])  # fmt: skip
+                     accuracies[:, 0].mean(), accuracies[:, -1].mean(),
+                     *plots.mean_and_error(100 * gains[counts, each])])  # fmt: skip
     columns = ["first labels", "threshold", "share labelled in round 1", "of these right", "probability believed",
-               "accuracy before", "accuracy after", "gain"]  # fmt: skip
-    report.table("Self-training on digits: 100 with labels, mean (standard error)", columns, rows)
+               "accuracy before", "accuracy after", "gain, points", "standard error of the gain"]  # fmt: skip
+    report.table("Self-training on digits, of which 100 have labels: means over the runs", columns, rows)
     fair, biased = gains[FAIR, threshold], gains[BIASED, threshold]
     report.at_least("fair first labels: gain, mean", fair.mean(), 0.01, trained=True)
     report.at_most("biased first labels: gain, mean", biased.mean(), 0.0, trained=True)
@@ -248,6 +248,7 @@ def _figure(report, found, threshold):
     }, xlabel="rounds of self-training", ylabel="gain in test accuracy, points", marker="o", ax=left,
         title="It repeats what the first labels say")  # fmt: skip
     left.axhline(0, color="gray", linewidth=1)
+    left.set_xticks(np.arange(len(found[FAIR, threshold][0][0])))
     rights, sures = (np.concatenate([run[which] for run in found[FAIR, threshold]]) for which in (1, 2))
     thresholds = np.linspace(0, 0.99, 34)
     series = {
