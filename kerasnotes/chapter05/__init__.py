@@ -24,5 +24,6 @@ LESSONS = (
     "augmentation",
     "semi_supervised",
     "two_moons",
+    "transfer",
 )
 BUDGET = 120  # seconds of the whole chapter at default scale, on two CPU cores
