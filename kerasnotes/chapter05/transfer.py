@@ -54,7 +54,7 @@ def transfer_model(base, classes, mode="head", seed=0, first=2):
     """A network for a new task from one that has learnt another: all layers but the last, and new logits.
 
     Args:
-        base: A `keras.Model` whose last layer is a dense one that gives the logits. It is copied, not changed.
+        base: A `keras.Model` of one input whose last layer is a dense one that gives the logits. It is copied, not changed.
         classes: Classes of the new task.
         mode: What is taken over and what is trained:
             "head": all layers are kept and frozen, only the new logits are trained;
@@ -85,7 +85,7 @@ def transfer_model(base, classes, mode="head", seed=0, first=2):
         body.set_weights(base.get_weights())
     start = keras.initializers.GlorotUniform(next(seeds))
     logits = keras.layers.Dense(whole("classes", classes), kernel_initializer=start, name="new_logits")
-    model = keras.Model(body.input, logits(body.layers[-1].input))
+    model = keras.Model(body.inputs[0], logits(body.layers[-1].input))
     kept = [layer.name for layer in model.layers[:-1] if layer.weights]
     if mode == "first_layers":
         freeze(model, kept[whole("first", first) :])
@@ -256,7 +256,7 @@ def _judge(report, found):
         "small data, far task",
         course="Few data and another task: retrain the layers near the input.",
         correct="Usually not: the layers kept behind them do not fit the new task. Fine-tune all, or start anew.",
-        shown_by="clothing to digits or digits to clothing, few pictures, test accuracy: first layers {}, fine-tuned {}, "
+        shown_by="clothing to digits or digits to clothing, few pictures, accuracy: first layers {}, fine-tuned {}, "
         "random start {}".format(*shown),
     )
 
