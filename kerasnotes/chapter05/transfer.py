@@ -54,7 +54,7 @@ def transfer_model(base, classes, mode="head", seed=0, first=2):
     """A network for a new task from one that has learnt another: all layers but the last, and new logits.
 
     Args:
-        base: A `keras.Model` of one input whose last layer is a dense one that gives the logits. It is copied, not changed.
+        base: A `keras.Model` of one input whose last layer is dense and gives the logits. It is copied, not changed.
         classes: Classes of the new task.
         mode: What is taken over and what is trained:
             "head": all layers are kept and frozen, only the new logits are trained;

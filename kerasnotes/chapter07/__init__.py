@@ -8,6 +8,7 @@ LESSONS = (
     "conv_pool",
     "lenet_1998",
     "lenet",
+    "features",
     "local_response",
     "alexnet",
     "vgg",
