@@ -1,9 +1,9 @@
-"""First layers look for strokes, later ones for shapes, the last ones for digits: three ways to ask a network.
+"""Layer by layer less is left to do: stripes excite the first filters, digits the last, and linear probes gain.
 
 LeNet-5 learns digits. Then: which picture excites a filter most, if one climbs up the slope of its output; which
 pixels of a digit an answer hangs on most; and how well a linear classifier does with what a layer gives. What the
-reader should see: pictures for the first layers are stripes that fill the frame, those for the last are strokes in
-their places; and from layer to layer less is left to do for the linear classifier.
+reader should see: stripes or one shade for the first layer, fine textures for the second, what looks like noise to us
+after that, and the shadow of a digit for the logits. The linear classifier gains with almost every layer.
 
 Notes: chapter 07, "Hierarchical features" (层次化特征).
 Source: Simonyan et al. 2014, arXiv:1312.6034, sections 2 and 3 (climbing, saliency); Alain and Bengio 2017,
