@@ -33,7 +33,8 @@ def maximize_activation(model, layer, filter, steps=60, learning_rate=0.1, norm=
         layer: Name of a layer of the model.
         filter: Number of its filter, channel or unit; or several numbers, for one picture each.
         steps: How many steps.
-        learning_rate: Length of the first step, as a part of the norm; later ones are as long as their gradient.
+        learning_rate: Length of a step where the slope is the steepest so far, as a part of the norm; others are as
+            much shorter as their slope is flatter.
         norm: Square root of the sum of all squares of a picture, or None for the start's.
         start: Picture (height, width, channels), or None for noise from `seed`.
         seed: Seed of the noise.
@@ -60,7 +61,7 @@ def maximize_activation(model, layer, filter, steps=60, learning_rate=0.1, norm=
     norm = np.linalg.norm(start) if norm is None else positive("norm", norm)
     chosen = tf.one_hot(filters, units, dtype=inner.compute_dtype)
     x = tf.cast(np.stack([start * (norm / np.linalg.norm(start))] * len(filters)), inner.compute_dtype)
-    axes, activations, scale = list(range(1, len(size) + 1)), [], None
+    axes, activations, steepest = list(range(1, len(size) + 1)), [], tf.zeros((), x.dtype)
     for step in range(steps + 1):
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -70,13 +71,13 @@ def maximize_activation(model, layer, filter, steps=60, learning_rate=0.1, norm=
         activations.append(activation.numpy())
         slope = tape.gradient(activation, x)
         slope -= x * tf.reduce_sum(slope * x, axes, keepdims=True) / norm**2  # along the sphere
-        if scale is None:
-            scale = tf.sqrt(tf.reduce_sum(slope**2, axes, keepdims=True))
-            if not np.all(scale):
-                dead = filters[np.flatnonzero(np.ravel(scale) == 0)]
-                raise ValueError(f"filter: {layer} {dead.tolist()} gives no slope at the start; take another start")
+        length = tf.sqrt(tf.reduce_sum(slope**2, axes, keepdims=True))
+        if step == 0 and not np.all(length):
+            dead = filters[np.flatnonzero(np.ravel(length) == 0)]
+            raise ValueError(f"filter: {layer} {dead.tolist()} gives no slope at the start; take another start")
+        steepest = tf.maximum(steepest, length)
         if step < steps:
-            x += learning_rate * norm * slope / scale
+            x += learning_rate * norm * slope / steepest
             x *= norm / tf.sqrt(tf.reduce_sum(x**2, axes, keepdims=True))
     pictures, activations = x.numpy(), np.array(activations)
     return (pictures, activations) if np.ndim(filter) else (pictures[0], activations[:, 0])
