@@ -208,14 +208,18 @@ def _run(pictures, fit, run, counts, threshold, unlabelled, rounds):
     return np.array(accuracies), firsts[0].argmax(axis=1) == y[rest], firsts[0].max(axis=1)
 
 
+def _mean(values):
+    return values.mean() if len(values) else np.nan  # where no label is sure enough
+
+
 def _judge(report, found, threshold):
     gains, rows, precision = {}, [], {}
     for (counts, each), runs in found.items():
         accuracies = np.array([accuracy for accuracy, _, _ in runs])
         gains[counts, each] = accuracies[:, -1] - accuracies[:, 0]
         chosen = [sure >= each for _, _, sure in runs]
-        precision[counts, each] = np.mean([right[of].mean() for (_, right, _), of in zip(runs, chosen, strict=True)])
-        believed = np.mean([sure[of].mean() for (_, _, sure), of in zip(runs, chosen, strict=True)])
+        precision[counts, each] = np.mean([_mean(right[of]) for (_, right, _), of in zip(runs, chosen, strict=True)])
+        believed = np.mean([_mean(sure[of]) for (_, _, sure), of in zip(runs, chosen, strict=True)])
         rows.append(["fair" if counts == FAIR else "biased", each, np.mean(chosen), precision[counts, each], believed,
                      accuracies[:, 0].mean(), accuracies[:, -1].mean(),
                      *plots.mean_and_error(100 * gains[counts, each])])  # fmt: skip
@@ -230,7 +234,7 @@ def _judge(report, found, threshold):
         "a higher threshold, more of the labels right: least rise", np.diff(by_threshold), 0.0, trained=True
     )
     rights, sures = (np.array([run[which] for run in found[FAIR, threshold]]) for which in (1, 2))
-    excess = sures[sures >= threshold].mean() - rights[sures >= threshold].mean()
+    excess = _mean(sures[sures >= threshold]) - _mean(rights[sures >= threshold])
     report.at_least("believed probability above the share that is right", excess, 0.0, trained=True)
     report.note(
         "Fair: ten labelled digits of each class. Biased: nineteen of each of the digits 0 to 4, one of each of 5 to "
@@ -252,8 +256,8 @@ def _figure(report, found, threshold):
     rights, sures = (np.concatenate([run[which] for run in found[FAIR, threshold]]) for which in (1, 2))
     thresholds = np.linspace(0, 0.99, 34)
     series = {
-        "right, of the chosen": [100 * rights[sures >= each].mean() for each in thresholds],
-        "as the network believes": [100 * sures[sures >= each].mean() for each in thresholds],
+        "right, of the chosen": [100 * _mean(rights[sures >= each]) for each in thresholds],
+        "as the network believes": [100 * _mean(sures[sures >= each]) for each in thresholds],
         "chosen, of all": [100 * np.mean(sures >= each) for each in thresholds],
     }
     plots.curves(thresholds, series, xlabel="threshold", ylabel="percent", ax=right,
