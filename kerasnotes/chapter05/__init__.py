@@ -26,4 +26,4 @@ LESSONS = (
     "two_moons",
     "transfer",
 )
-BUDGET = 120  # seconds of the whole chapter at default scale, on two CPU cores
+BUDGET = 210  # seconds of the whole chapter at default scale, on two CPU cores

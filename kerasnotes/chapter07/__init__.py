@@ -21,4 +21,4 @@ LESSONS = (
     "highway",
     "comparison",
 )
-BUDGET = 300  # seconds of the whole chapter at default scale, on two CPU cores
+BUDGET = 320  # seconds of the whole chapter at default scale, on two CPU cores
