@@ -1,9 +1,10 @@
 """What a network has learnt on one task helps on another most where the new task is near and its data are few.
 
 A small convolutional network learns five classes; then its layers serve for five others. What the reader should see:
-with ten pictures a class and a near task, kept layers beat a random start clearly; with thousands of pictures the ways
-come close to each other. The course gives an advice for each of four cases, and the table says case by case whether it
-was the best choice. A frozen layer stays as it is, its batch normalization too: it uses the statistics of the old data.
+with ten pictures a class of a near task, the old weights are a better start than random ones; for far tasks, or with
+thousands of pictures, hardly. Layers that are kept frozen do worse here in every case. The course gives an advice for
+each of four cases, and the table says case by case whether it was the best choice. A frozen layer stays as it is, its
+batch normalization too: it uses the statistics of the old data.
 
 Notes: chapter 05, "Transfer learning" (迁移学习).
 Source: Yosinski et al. 2014, arXiv:1411.1792; https://keras.io/guides/transfer_learning (freezing).
