@@ -24,5 +24,8 @@ LESSONS = (
     "augmentation",
     "connections",
     "weight_noise",
+    "semi_supervised",
+    "two_moons",
+    "transfer",
 )
-BUDGET = 120  # seconds of the whole chapter at default scale, on two CPU cores
+BUDGET = 210  # seconds of the whole chapter at default scale, on two CPU cores

@@ -8,6 +8,7 @@ LESSONS = (
     "conv_pool",
     "lenet_1998",
     "lenet",
+    "features",
     "local_response",
     "alexnet",
     "vgg",
@@ -20,4 +21,4 @@ LESSONS = (
     "highway",
     "comparison",
 )
-BUDGET = 300  # seconds of the whole chapter at default scale, on two CPU cores
+BUDGET = 320  # seconds of the whole chapter at default scale, on two CPU cores
