@@ -5,7 +5,7 @@ chosen word, a mask, a random word or itself; that the loss counts chosen places
 depends on both sides, a causal model's on the left only; a loss near the best that is possible, on texts whose law is
 known; and a classifier that has learnt from such texts before it sees thirty labels.
 
-Notes: chapter 14, "BERT" (BERT).
+Notes: chapter 14, "BERT" (BERT模型).
 Source: Devlin et al. 2019, arXiv:1810.04805, section 3.1.
 """
 
@@ -15,108 +15,13 @@ import tensorflow as tf
 
 from kerasnotes.chapter13.attention import padding_mask
 from kerasnotes.chapter13.transformer_block import EncoderBlock
-from kerasnotes.parts import layer_seeds, shape, share, whole
+from kerasnotes.chapter14.masked_words import mask_tokens, masked_loss
+from kerasnotes.chapter14.masked_words import next_sentence_pairs as next_sentence_pairs  # also to be had from here
+from kerasnotes.chapter14.masked_words import pack_pair as pack_pair
+from kerasnotes.parts import layer_seeds, shape, whole
 
 SMOKE = {}
 SECONDS = 35
-
-
-def mask_tokens(ids, vocabulary_size, mask_id, rate=0.15, seed=0, special=(0,)):
-    """Choose words at random and hide them: 80 % become the mask, 10 % a random token, 10 % stay as they are.
-
-    Args:
-        ids: Ids of any shape, integers from 0 to vocabulary_size - 1.
-        vocabulary_size: Number of ids, the mask's and special ones included.
-        mask_id: Id of the mask, which is never chosen and no random token.
-        rate: Probability with which a word is chosen.
-        seed: Seed of the draws.
-        special: Ids that are never chosen and no random tokens, such as padding.
-
-    Returns:
-        `(inputs, targets, selected)`, each of the shape of ids: what the network reads, int32; the right word at chosen
-        places and -1 elsewhere, int32; Booleans, True at chosen places.
-
-    Raises:
-        ValueError: If an id is out of range, or no id is left for random tokens.
-
-    Source: Devlin et al. 2019, section 3.1.
-    """
-    ids, kept = _ids_below("ids", ids, vocabulary_size), [*special, mask_id]
-    words = np.setdiff1d(np.arange(vocabulary_size), _ids_below("special, mask_id", kept, vocabulary_size))
-    if not len(words):
-        raise ValueError(f"vocabulary_size: expected words besides the special ids and the mask, got {vocabulary_size}")
-    rng = np.random.default_rng(seed)
-    selected = (rng.random(ids.shape) < share("rate", rate)) & ~np.isin(ids, kept)
-    fate, another = rng.random(ids.shape), rng.choice(words, ids.shape)
-    hidden = np.where(fate < 0.8, mask_id, np.where(fate < 0.9, another, ids))
-    return np.where(selected, hidden, ids).astype(np.int32), np.where(selected, ids, -1).astype(np.int32), selected
-
-
-def masked_loss(targets, logits):
-    """Cross-entropy in nats, the mean over chosen places: those whose target is no -1. 0 if none is chosen.
-
-    Args:
-        targets: Ids (...), -1 where nothing is asked, as `mask_tokens` gives them.
-        logits: (..., vocabulary_size).
-    """
-    targets = tf.cast(targets, tf.int32)
-    shape("logits", logits, *targets.shape, None)
-    chosen = tf.cast(targets >= 0, logits.dtype)
-    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.maximum(targets, 0), logits=logits)
-    return tf.math.divide_no_nan(tf.reduce_sum(chosen * loss), tf.reduce_sum(chosen))
-
-
-def next_sentence_pairs(sentences, seed=0, documents=None):
-    """Pairs of sentences: in one half of them, by chance, the second follows the first, in the other it is any other.
-
-    Args:
-        sentences: List of sentences in their order, at least 3.
-        seed: Seed of the draws.
-        documents: For each sentence the number of its document, or None for one document. Pairs begin where the next
-            sentence is of the same document; with several documents a false second one is of another document.
-
-    Returns:
-        `(first, second, is_next)`: two lists of sentences, and Booleans (pairs,).
-
-    Raises:
-        ValueError: If there are too few sentences, or no pair.
-
-    Source: Devlin et al. 2019, section 3.1, task 2.
-    """
-    n = whole("sentences: number", len(sentences), 3)
-    document = shape("documents", np.zeros(n, int) if documents is None else np.asarray(documents), n)
-    begins = np.flatnonzero(document[1:] == document[:-1])
-    if not len(begins):
-        raise ValueError("documents: expected two neighbours in one document, got none")
-    rng, several = np.random.default_rng(seed), len(np.unique(document)) > 1
-    is_next, second = rng.random(len(begins)) < 0.5, begins + 1
-    for pair in np.flatnonzero(~is_next):
-        at = begins[pair]
-        others = np.flatnonzero(document != document[at]) if several else np.delete(np.arange(n), [at, at + 1])
-        second[pair] = rng.choice(others)
-    return [sentences[i] for i in begins], [sentences[i] for i in second], is_next
-
-
-def pack_pair(first, second, cls_id, sep_id, length):
-    """Two sentences as one row: [CLS] first [SEP] second [SEP], then zeros. Too long a pair loses its longer ends.
-
-    Args:
-        first, second: Ids, lists or arrays (words,).
-        cls_id, sep_id: Ids of the token before the first sentence and of the one behind each.
-        length: Length of the row, at least 5.
-
-    Returns:
-        `(ids, segments)`, int32 (length,): segments are 1 from the second sentence to its [SEP], else 0.
-
-    Source: Devlin et al. 2019, figure 2.
-    """
-    first, second = list(first), list(second)
-    while len(first) + len(second) > whole("length", length, 5) - 3:
-        (first if len(first) > len(second) else second).pop()
-    row = [cls_id, *first, sep_id, *second, sep_id]
-    ids, segments = np.zeros((2, length), np.int32)
-    ids[: len(row)], segments[len(first) + 2 : len(row)] = row, 1
-    return ids, segments
 
 
 class TextEncoder(keras.layers.Layer):
@@ -247,10 +152,3 @@ def majority_labels(classes, half=5):
     """
     first = 2 * (shape("classes", np.asarray(classes), None, None) < half).sum(axis=1)
     return first > np.shape(classes)[1], first != np.shape(classes)[1]
-
-
-def _ids_below(name, ids, size):
-    ids = np.asarray(ids)
-    if ids.size == 0 or ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() >= size:
-        raise ValueError(f"{name}: expected whole numbers from 0 to {size - 1}, at least one")
-    return ids
