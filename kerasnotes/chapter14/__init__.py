@@ -10,6 +10,8 @@ LESSONS = (
     "gpt",
     "gpt_on_a_novel",
     "masked_words",
+    "known_texts",
+    "masked_language_model",
     "elmo",
     "switch",
     "divided_vocabulary",
