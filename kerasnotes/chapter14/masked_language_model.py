@@ -46,7 +46,9 @@ class TextEncoder(keras.layers.Layer):
                             initializer=keras.initializers.RandomNormal(stddev=0.05, seed=next(seeds)))
             for name, size in sizes.items()
         )  # fmt: skip
-        self.blocks = [EncoderBlock(units, num_heads, hidden_units, seed=next(seeds)) for _ in range(layers)]
+        self.blocks = [
+            EncoderBlock(units, num_heads, hidden_units, seed=next(seeds)) for _ in range(whole("layers", layers))
+        ]
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6)
         self.norm.build((None, None, units))
         self.built = True
@@ -139,7 +141,7 @@ def example():
     print("written:", model(hidden)[0].numpy().argmax(axis=-1))
     by_hand = model.encode(hidden) @ tf.transpose(model.encoder.words) + model.bias
     print("the head is the table of words:", np.allclose(by_hand, model(hidden)))
-    texts, classes = class_chain(1000, 20)
+    _, classes = class_chain(1000, 20)
     print("best loss of one hidden word:", best_masked_loss(classes, 10, chain_transitions(), words=30))
 
 
