@@ -92,30 +92,6 @@ def compile_gpt(model, steps, learning_rate=3e-3):
     model.compile(keras.optimizers.Adam(rate, beta_2=0.99), loss)
 
 
-def teach(model, ids, passes, learning_rate=3e-3, batch_size=16, seed=0, track=None):
-    """Pass through a text again and again, each time in other windows.
-
-    Args:
-        model: A `Gpt`.
-        ids: The text (length,).
-        passes: Passes through it.
-        learning_rate: As in `compile_gpt`.
-        batch_size: Windows in a batch; what is left over after whole batches is left out of a pass.
-        seed: Seed of the windows.
-        track: As in `training.fit`.
-
-    Yields:
-        The mean loss of each pass, nats a token, when it has ended.
-    """
-    steps = max(1, (len(ids) // model.context - 2) // batch_size)  # as many in every pass
-    compile_gpt(model, passes * steps, learning_rate)
-    for number in range(passes) if track is None else track(range(passes), "training"):
-        windows = random_windows(ids, model.context, (seed, number))[: steps * batch_size]
-        history = training.fit(model, windows[:, :-1], windows[:, 1:], batch_size=batch_size, shuffle=False,
-                               initial_epoch=number, epochs=number + 1).history  # fmt: skip
-        yield history["loss"][0]
-
-
 def counted_losses(novel, order=3):
     """`token_losses` of the last part by counted groups of up to `order` tokens, mixed with weights of the middle part.
 
@@ -139,10 +115,10 @@ def example():
     novel = NovelInPieces("the cat sat on the mat. a dog sat on a log. " * 30, merges=12)
     print("tokens:", novel.encoding.encode("the cat sat on a log. "), "of", novel.size)
     model = Gpt(novel.size, units=16, num_heads=2, hidden_units=32, layers=1, context=12)
-    print("windows:", random_windows(novel.train, 12, seed=0).shape)
+    windows = random_windows(novel.train, 12, seed=0)
     print("perplexity a character:", perplexity_per_character(model, novel.test, novel.characters[1]))
-    for _ in teach(model, novel.train, passes=10, learning_rate=0.02, batch_size=4):
-        pass
+    compile_gpt(model, steps=10 * len(windows) // 4, learning_rate=0.02)
+    model.fit(windows[:, :-1], windows[:, 1:], batch_size=4, epochs=10, verbose=0)
     print("after ten passes:      ", perplexity_per_character(model, novel.test, novel.characters[1]))
     print("counted pairs:         ", math.exp(counted_losses(novel, 2).sum() / novel.characters[1]))
     print("written:", repr(novel.decode(generate(model, novel.encode("the cat"), 20, temperature=0.5))))
@@ -196,8 +172,19 @@ def _train(report, model, novel, passes, learning_rate, seed):
     untrained = perplexity_per_character(model, novel.test, novel.characters[1])
     nats = math.log(untrained) * novel.characters[1] / (len(novel.test) - 1)
     report.check("before training: nats a token, near log(number of tokens)", nats, math.log(novel.size), rtol=0.1)
-    learning = teach(model, novel.train, passes, learning_rate, seed=seed, track=report.track)
+    learning = _teach(model, novel.train, passes, learning_rate, seed, report.track)
     return [untrained, *(perplexity_per_character(model, novel.test, novel.characters[1]) for _ in learning)]
+
+
+def _teach(model, ids, passes, learning_rate, seed, track, batch_size=16):
+    """Pass through a text, each time in other windows, and yield after each; what does not fill a batch is left out."""
+    steps = max(1, (len(ids) // model.context - 2) // batch_size)  # as many in every pass
+    compile_gpt(model, passes * steps, learning_rate)
+    for number in track(range(passes), "training"):
+        windows = random_windows(ids, model.context, (seed, number))[: steps * batch_size]
+        training.fit(model, windows[:, :-1], windows[:, 1:], batch_size=batch_size, shuffle=False,
+                     initial_epoch=number, epochs=number + 1)  # fmt: skip
+        yield number
 
 
 def _more_models(report, novel, settings, training_settings, wanted, seed):
@@ -205,7 +192,7 @@ def _more_models(report, novel, settings, training_settings, wanted, seed):
     rows = []
     if wanted[0]:
         model = Gpt(novel.size, seed=seed, token_shift=True, **settings)
-        for _ in teach(model, novel.train, *training_settings, seed=seed, track=report.track):
+        for _ in _teach(model, novel.train, *training_settings, seed, report.track):
             pass
         rows.append(["GPT with token shift", perplexity_per_character(model, novel.test, novel.characters[1])])
         report.note("Token shift is no part of GPT: half of the channels that enter a block's attention come from the "
@@ -213,7 +200,7 @@ def _more_models(report, novel, settings, training_settings, wanted, seed):
     if wanted[1]:
         text = NovelInPieces("".join(novel.decode(part) for part in (novel.train, novel.middle, novel.test)), 0)
         model = Gpt(text.size, seed=seed, **settings)
-        for _ in teach(model, text.train, 1, training_settings[1], seed=seed, track=report.track):
+        for _ in _teach(model, text.train, 1, training_settings[1], seed, report.track):
             pass
         rows.append(["GPT on letters, one pass", perplexity_per_character(model, text.test, text.characters[1])])
     return rows
