@@ -1,5 +1,7 @@
 """Choosing a token: Keras's softmax, powers and tops, frequencies of draws; counted letters; every error."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -88,3 +90,8 @@ def test_counted_letters():
 def test_errors(function, message):
     with pytest.raises(ValueError, match=message):
         function()
+
+
+def test_a_closed_token_is_not_drawn_by_a_zero():
+    zero = SimpleNamespace(random=lambda: 0.0)
+    assert sample([-np.inf, 0.0, 0.0], rng=zero) == 1
