@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from kerasnotes.chapter08.counting_models import interpolated_perplexities
 from kerasnotes.chapter14.gpt import Gpt, token_losses
 from kerasnotes.chapter14.gpt_on_a_novel import (
     COUNTED,
@@ -74,6 +75,13 @@ def test_counted_losses_by_hand():
     losses = counted_losses(novel, order=2)
     assert losses.shape == (len(novel.test) - 1,)
     assert losses.max() < 0.01  # after a always b
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_counted_losses_are_chapter_08s(order):
+    novel = NovelInPieces("".join(np.random.default_rng(0).choice(list("aaabc d"), 2000)), 5)
+    want = interpolated_perplexities(novel.train, novel.middle, novel.test, (order,), novel.size)[order]
+    assert math.exp(counted_losses(novel, order).mean()) == pytest.approx(want)
 
 
 def test_copies():
