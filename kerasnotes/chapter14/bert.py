@@ -277,7 +277,8 @@ def _no_gain(report, rows, words):
 
 def _draw(report, losses, gaps, rows):
     figure, (left, right) = plots.subplots(1, 2, figsize=(11.5, 4.4))
-    plots.curves(np.arange(1, len(losses[0]) + 1), {"network, learning": np.mean(losses, axis=0)}, marker="o", xlabel="epoch", ylabel="loss of a gap, nats", title="Gaps are filled", ax=left)  # fmt: skip
+    plots.curves(np.arange(1, len(losses[0]) + 1), {"network, learning": np.mean(losses, axis=0)}, marker="o",
+                 xlabel="epoch", ylabel="loss of a gap, nats", title="Gaps are filled", ax=left)  # fmt: skip
     for value, name, style in zip(gaps, ("frequencies of words", "network, unseen reviews"), ("--", ":"), strict=True):
         left.axhline(value, color="C1", linestyle=style, label=name)
     left.legend()
