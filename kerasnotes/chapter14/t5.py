@@ -168,7 +168,7 @@ def example():
     print("by sorted:", sorted([3, 1, 4, 1, 5]), "by max:", max(3, 1, 4, 1, 5))
 
 
-def lesson(report, *, steps: int = 800, units: int = 64, layers: int = 2, learning_rate: float = 4e-3, seed: int = 0):
+def lesson(report, *, steps: int = 600, units: int = 64, layers: int = 2, learning_rate: float = 4e-3, seed: int = 0):
     """Hide spans and restore them, train one Transformer for four tasks, exchange the task, and prepare it by gaps.
 
     Args:
