@@ -4,5 +4,5 @@ A text teaches by itself: what comes next, and what stands in a gap. Pieces of w
 trained start is worth, many experts of which one works at a time, and a layer that is cut over several devices.
 """
 
-LESSONS = ("subwords", "elmo", "bert", "t5", "switch", "divided_vocabulary", "model_parallel")
+LESSONS = ("subwords", "elmo", "bert", "next_sentence", "t5", "switch", "divided_vocabulary", "model_parallel")
 BUDGET = 240  # seconds of the whole chapter at default scale, on two CPU cores
