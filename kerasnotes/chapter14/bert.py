@@ -5,7 +5,7 @@ weights that arrive in the classifier as they were, under a head that is new; ga
 by the frequencies of words; and sentences judged no better than by the same network without any such preparation, or by
 a bag of words, within the error of the measurement.
 
-Notes: chapter 14, "BERT" (BERT).
+Notes: chapter 14, "BERT" (BERT预训练).
 Source: Devlin et al. 2019, arXiv:1810.04805, sections 3.1 and 3.2; Liu et al. 2019, arXiv:1907.11692, section 4.1
 (new gaps in every epoch).
 """
@@ -58,7 +58,7 @@ def pretrain(model, ids, epochs, learning_rate=3e-3, batch_size=64, seed=0, trac
         learning_rate: Largest rate of Adam, after a tenth of the steps; then it falls by a cosine.
         batch_size: Texts in a step.
         seed: Seed of gaps and of the order.
-        track: As in `training.fit`.
+        track: Callable (iterable, description) that shows progress, such as `report.track`, or None.
 
     Returns:
         History: `{"loss": mean loss of a gap for each epoch}`, in nats.
@@ -68,13 +68,11 @@ def pretrain(model, ids, epochs, learning_rate=3e-3, batch_size=64, seed=0, trac
     """
     size, samples = model.bias.shape[0], len(shape("ids", np.asarray(ids), None, None))
     filler, history = GapFiller(model), {"loss": []}
-    filler.compile(_falling(learning_rate, whole("epochs", epochs) * -(-samples // batch_size)))
+    filler.compile(_falling(learning_rate, whole("epochs", epochs) * -(-samples // batch_size)), jit_compile=False)
     for epoch in (track or (lambda each, text: each))(range(epochs), "filling gaps"):
-        inputs, targets, _ = mask_tokens(ids, size, size - 1, seed=(seed, epoch), special=SPECIAL)
-        found = training.fit(
-            filler, (inputs, targets), batch_size=batch_size, initial_epoch=epoch, epochs=epoch + 1, seed=seed
-        )
-        history["loss"] += found.history["loss"]
+        order = np.random.default_rng((seed, epoch, 1)).permutation(samples)
+        inputs, targets, _ = mask_tokens(ids[order], size, size - 1, seed=(seed, epoch), special=SPECIAL)
+        history["loss"] += _one_epoch(filler, (inputs, targets), None, batch_size)
     return history
 
 
@@ -83,6 +81,10 @@ def _falling(learning_rate, steps):
     rate = {"warmup_target": positive("learning_rate", learning_rate), "warmup_steps": warmup}
     rate = keras.optimizers.schedules.CosineDecay(0.0, max(1, steps - warmup), 0.02, **rate)
     return keras.optimizers.Adam(rate, beta_2=0.98)
+
+
+def _one_epoch(model, x, y, batch_size):
+    return model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=0).history["loss"]
 
 
 def build_bert_classifier(model, dropout=0.3, seed=0):
@@ -128,8 +130,12 @@ def fine_tune(classifier, ids, labels, epochs, learning_rate=1e-3, batch_size=32
     labels = labels[:, None].astype(np.float32)
     if not classifier.compiled:
         optimizer = _falling(learning_rate, whole("epochs", epochs) * -(-len(labels) // batch_size))
-        classifier.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
-    return training.fit(classifier, ids, labels, batch_size=batch_size, epochs=epochs, seed=seed).history
+        classifier.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False)
+    history = {"loss": []}
+    for epoch in range(epochs):
+        order = np.random.default_rng((seed, epoch)).permutation(len(labels))
+        history["loss"] += _one_epoch(classifier, ids[order], labels[order], batch_size)
+    return history
 
 
 def example():
@@ -244,8 +250,8 @@ def _judged(report, models, reviews, labels, draws, sizes, seed):
         right = {name: [] for name in STARTS}
         bert = build_bert_classifier(MaskedLanguageModel(**sizes, seed=0), seed=(seed, 5))  # one trace for all runs
         bag, head = build_classifier("bag_of_words", sizes["vocabulary_size"]), bert.get_layer("head").get_weights()
-        bert.compile(_falling(RATE, PASSES * -(-count // 32)), entropy)
-        bag.compile(keras.optimizers.Adam(1e-2), entropy)
+        bert.compile(_falling(RATE, PASSES * -(-count // 32)), entropy, jit_compile=False)
+        bag.compile(keras.optimizers.Adam(1e-2), entropy, jit_compile=False)
         classifiers, restarts = (bert, bert, bag), [training.restarter(each) for each in (bert, bag)]
         for run, start in enumerate(report.track(learnt, "fine-tuning")):
             fresh = MaskedLanguageModel(**sizes, seed=(seed, run, 6)).encoder.get_weights()

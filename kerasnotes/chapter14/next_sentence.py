@@ -5,7 +5,7 @@ quatrain's halves packed into one row with two segments; a network that tells th
 poem more often than the characters that both halves share; and what goes wrong if any half may stand in as a wrong one:
 the second half alone then gives the answer away, and a network that never saw the first half scores well.
 
-Notes: chapter 14, "BERT" (BERT).
+Notes: chapter 14, "BERT" (BERT预训练).
 Source: Devlin et al. 2019, arXiv:1810.04805, section 3.1, task 2.
 """
 
@@ -25,12 +25,6 @@ LENGTH = 31  # two halves of fourteen characters, and three tokens around them
 CLS, SEP = 2, 3  # ids behind padding and the unknown character; a vocabulary's own ids begin two later
 
 
-def halves(poems):
-    """The halves of poems (first, second) in their order, each with its number 0 or 1, and their poems' numbers."""
-    found = [(text, number) for poem in poems for number, text in enumerate(poem)]
-    return found, np.repeat(np.arange(len(poems)), 2)
-
-
 def any_pairs(poems, seed=0):
     """Pairs as `next_sentence_pairs` draws them: a wrong second half is any half of another poem.
 
@@ -40,8 +34,11 @@ def any_pairs(poems, seed=0):
 
     Returns:
         `(first, second, is_next)`: two lists of strings, and Booleans (pairs,).
+
+    Raises:
+        ValueError: If a poem is no pair, or there are too few.
     """
-    first, second, is_next = next_sentence_pairs(*_arguments(poems, seed))
+    first, second, is_next = next_sentence_pairs(*_halves(poems, seed))
     return [text for text, _ in first], [text for text, _ in second], is_next
 
 
@@ -51,15 +48,17 @@ def fair_pairs(poems, seed=0):
     Of the pairs that `next_sentence_pairs` draws, those with a first half in the second place are left out, and as
     large a share of the right ones by chance. Arguments and result as for `any_pairs`.
     """
-    first, second, is_next = next_sentence_pairs(*_arguments(poems, seed))
+    first, second, is_next = next_sentence_pairs(*_halves(poems, seed))
     half = np.random.default_rng((1, *np.atleast_1d(seed))).random(len(first)) < 0.5
     kept = np.flatnonzero(np.where(is_next, half, [number == 1 for _, number in second]))
     return [first[i][0] for i in kept], [second[i][0] for i in kept], is_next[kept]
 
 
-def _arguments(poems, seed):
-    found, documents = halves(poems)
-    return found, seed, documents
+def _halves(poems, seed):
+    if any(len(poem) != 2 for poem in poems):
+        raise ValueError("poems: expected pairs (first half, second half)")
+    found = [(text, number) for poem in poems for number, text in enumerate(poem)]
+    return found, seed, np.repeat(np.arange(len(poems)), 2)
 
 
 def pack_pairs(first, second, encode, length):
