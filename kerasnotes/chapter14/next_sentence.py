@@ -204,10 +204,12 @@ def _judged(report, model, vocabulary, train, test, epochs, learning_rate, seed)
                          initial_epoch=epoch, epochs=epoch + 1, seed=seed)  # fmt: skip
         pairs, is_next = read(*how, test, (seed, 7))
         add(f"{name},\n{'any' if how[1] else 'fair'} pairs", (training.predict(classifier, pairs)[:, 0] > 0) == is_next)
-    counted = [(shared(first, second), is_next) for first, second, is_next in
-               (fair_pairs(poems, (seed, 7)) for poems in (train, test))]  # fmt: skip
-    least = max(range(1, 6), key=lambda n: np.mean((counted[0][0] >= n) == counted[0][1]))
-    add(f"{least} or more shared\ncharacters, fair pairs", (counted[1][0] >= least) == counted[1][1])
+    (known, known_next), (counts, is_next) = ((shared(first, second), is_next) for first, second, is_next in
+                                              (fair_pairs(poems, (seed, 7)) for poems in (train, test)))  # fmt: skip
+    rules = [(least, more) for least in range(1, 6) for more in (True, False)]
+    least, more = max(rules, key=lambda rule: np.mean(((known >= rule[0]) == rule[1]) == known_next))
+    add(f"{least} or more shared\ncharacters" if more else f"fewer than {least} shared\ncharacters, fair pairs",
+        ((counts >= least) == more) == is_next)  # fmt: skip
     table = [[name.replace("\n", " "), *row] for name, *row in rows]
     report.table("unseen pairs of halves", ["read", "answered rightly", "standard error"], table)
     return rows
