@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from kerasnotes.chapter14.bert import GapFiller, build_bert_classifier, fine_tune, pretrain
-from kerasnotes.chapter14.masked_language_model import MaskedLanguageModel, mask_tokens
+from kerasnotes.chapter14.masked_language_model import MaskedLanguageModel
+from kerasnotes.chapter14.masked_words import mask_tokens
 
 
 def small(seed=1, **arguments):

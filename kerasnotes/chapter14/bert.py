@@ -5,7 +5,7 @@ weights that arrive in the classifier as they were, under a head that is new; ga
 by the frequencies of words; and sentences judged no better than by the same network without any such preparation, or by
 a bag of words, within the error of the measurement.
 
-Notes: chapter 14, "BERT" (BERT预训练).
+Notes: chapter 14, "BERT" (BERT模型).
 Source: Devlin et al. 2019, arXiv:1810.04805, sections 3.1 and 3.2; Liu et al. 2019, arXiv:1907.11692, section 4.1
 (new gaps in every epoch).
 """
@@ -17,7 +17,8 @@ import tensorflow as tf
 from kerasnotes import data, plots, training
 from kerasnotes.chapter08.sequences import Vocabulary, pad, split_words
 from kerasnotes.chapter09.sentiment import build_classifier, families, near_duplicates
-from kerasnotes.chapter14.masked_language_model import MaskedLanguageModel, mask_tokens, masked_loss
+from kerasnotes.chapter14.masked_language_model import MaskedLanguageModel
+from kerasnotes.chapter14.masked_words import mask_tokens, masked_loss
 from kerasnotes.parts import layer_seeds, positive, shape, share, whole
 
 SMOKE = {"sentences": 300, "units": 8, "layers": 1, "epochs": 1, "labels": (40,), "draws": 1}

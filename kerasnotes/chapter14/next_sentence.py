@@ -5,7 +5,7 @@ quatrain's halves packed into one row with two segments; a network that tells th
 poem more often than the characters that both halves share; and what goes wrong if any half may stand in as a wrong one:
 the second half alone then gives the answer away, and a network that never saw the first half scores well.
 
-Notes: chapter 14, "BERT" (BERT预训练).
+Notes: chapter 14, "BERT" (BERT模型).
 Source: Devlin et al. 2019, arXiv:1810.04805, section 3.1, task 2.
 """
 
@@ -15,7 +15,8 @@ import numpy as np
 from kerasnotes import data, plots, training
 from kerasnotes.chapter08.sequences import Vocabulary
 from kerasnotes.chapter09.sentiment import families
-from kerasnotes.chapter14.masked_language_model import MaskedLanguageModel, next_sentence_pairs, pack_pair
+from kerasnotes.chapter14.masked_language_model import MaskedLanguageModel
+from kerasnotes.chapter14.masked_words import next_sentence_pairs, pack_pair
 from kerasnotes.parts import layer_seeds
 
 SMOKE = {"poems": 200, "epochs": 1, "units": 8, "layers": 1}
