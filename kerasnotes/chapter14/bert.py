@@ -275,8 +275,9 @@ def _no_gain(report, rows, words):
     (count, _, one, _), (*_, other, _), (*_, bag, _), (*_, gain, error) = rows
     report.note(f"No winner is named unless two stand more than two errors apart. With {count} labels the preparation "
                 f"changes the share by {gain:+.3f} ± {error:.3f}. The texts have {words} words, BERT's had 3.3 "
-                "thousand million. What enough texts are worth is shown by masked_language_model, on texts whose law is "
-                "known. The rate was chosen on a fifth of the training reviews, for both starts, among three.")  # fmt: skip
+                "thousand million. What enough texts are worth is shown by masked_language_model, on texts whose law "
+                "is known. The rate was chosen on a fifth of the training reviews, for both starts, among "
+                "three.")  # fmt: skip
     report.correction("a pre-trained start", course="A pre-trained start is better.", correct="It is where there are "
                       "enough texts to learn from. Ten thousand sentences of reviews are too few.",
                       shown_by=f"{count} labels: {one:.3f} pre-trained, {other:.3f} from scratch, {bag:.3f} by a bag "

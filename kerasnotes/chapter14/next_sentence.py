@@ -2,8 +2,9 @@
 
 BERT's second task asks whether a sentence follows another one; texts hold the answers. What the reader should see: a
 quatrain's halves packed into one row with two segments; a network that tells the right second half from that of another
-poem more often than the characters that both halves share; and what goes wrong if any half may stand in as a wrong one:
-the second half alone then gives the answer away, and a network that never saw the first half scores well.
+poem more often than by chance, and how well a rule of one line does it, that counts the characters which both share;
+and what goes wrong if any half may stand in as a wrong one: the second half alone then gives the answer away, and a
+network that never saw the first half scores well.
 
 Notes: chapter 14, "BERT" (BERT模型).
 Source: Devlin et al. 2019, arXiv:1810.04805, section 3.1, task 2.
