@@ -19,5 +19,9 @@ LESSONS = (
     "densenet",
     "highway",
     "comparison",
+    "detection",
+    "window_search",
+    "proposals",
+    "faster_rcnn",
 )
-BUDGET = 300  # seconds of the whole chapter at default scale, on two CPU cores
+BUDGET = 430  # seconds of the whole chapter at default scale, on two CPU cores
