@@ -146,7 +146,8 @@ def boxes(boxes, ax, labels=(), color="C1"):
     for number, (top, left, bottom, right) in enumerate(np.asarray(boxes) - 0.5):  # a pixel's middle is a whole number
         ax.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=color, linewidth=1.2)
         if number < len(labels):
-            ax.text(left, top, labels[number], color="C0", fontsize=10, va="bottom")
+            corner = np.maximum((left, top), [min(ax.get_xlim()), min(ax.get_ylim())])
+            ax.text(*corner, labels[number], color="C0", fontsize=10, va="bottom")
 
 
 def tile_images(images):

@@ -174,7 +174,7 @@ class Detector:
         return found
 
 
-def train_detector(canvases, boxes, labels, epochs=5, batch_size=16, learning_rate=0.002, proposals=16, seed=0):
+def train_detector(canvases, boxes, labels, epochs=5, batch_size=8, learning_rate=0.003, proposals=16, seed=0):
     """Train both stages together, from random weights.
 
     Args:
@@ -209,7 +209,7 @@ def example():
 
 
 def lesson(
-    report, *, canvases: int = 3000, epochs: int = 7, test_canvases: int = 300, searched: int = 80, seed: int = 0
+    report, *, canvases: int = 3000, epochs: int = 5, test_canvases: int = 300, searched: int = 80, seed: int = 0
 ):
     """Pool by regions, train both stages together, and compare with a search by windows.
 
