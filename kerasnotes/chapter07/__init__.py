@@ -23,5 +23,6 @@ LESSONS = (
     "window_search",
     "proposals",
     "faster_rcnn",
+    "triplet",
 )
 BUDGET = 430  # seconds of the whole chapter at default scale, on two CPU cores
