@@ -131,7 +131,7 @@ def proposal_loss(odds, deltas, kinds, wanted, seed):
         kinds, wanted: From `proposal_targets`.
         seed: Two integers that choose, out of the many anchors without an object, 128 for each canvas.
     Returns: The sum of both, each a mean over the anchors that take part.
-    Source: Ren et al. 2015, section 3.1.2 (there 256 anchors a picture, half of them with an object at most).
+    Source: Ren et al. 2015, section 3.1.2 (256 anchors a picture, half of them with an object at most).
     """
     chance = tf.where(kinds == 0, tf.random.stateless_uniform(tf.shape(kinds), seed), -1.0)
     least = tf.math.top_k(chance, min(NEGATIVES, kinds.shape[1])).values[:, -1:]
@@ -282,19 +282,19 @@ def _recall(report, network, grid, drawn, seed):
     finer = recall["proposed and moved", 0.7][3] - recall["proposed, not moved", 0.7][3]
     report.at_least("what moving the anchors adds to recall at overlap 0.7", finer, 0.1, trained=True)
     report.figure("Few proposals hold nearly every digit", _draw(canvases, found, labels, counts, recall),
-                  alt="Left: a canvas with its best proposals, one or several round each digit. Right: recall over the "
-                  "number of proposals; moved ones rise fastest, random windows slowly.")  # fmt: skip
+                  alt="Left: a canvas with its best proposals. Right: the share of digits held over the number of "
+                  "proposals; moved ones rise fastest, random windows slowly.")  # fmt: skip
 
 
 def _draw(canvases, found, labels, counts, recall):
-    figure, (left, right) = plots.subplots(1, 2, figsize=(10, 3.8), width_ratios=(1, 1.8))
+    figure, axes = plots.subplots(1, 3, figsize=(12, 3.8))
     shown = int(np.argmax((labels >= 0).sum(axis=1)))
-    plots.bare_picture(canvases[shown, ..., 0], left, low=0.0)
-    plots.boxes([[0, 0, *canvases.shape[1:3]]], left, color="0.7")
-    plots.boxes(found["proposed and moved"][shown][:8], left)
-    left.set_title("The best eight")
-    series = {name: recall[name, 0.7] for name in found}
-    plots.curves(counts, series, xlabel="proposals a canvas", ylabel="recall at overlap 0.7", marker="o", ax=right,
-                 title="Share of digits held", xscale="log")  # fmt: skip
-    right.set_xticks(counts, counts)
+    plots.bare_picture(canvases[shown, ..., 0], axes[0], low=0.0)
+    plots.boxes(found["proposed and moved"][shown][:8], axes[0])
+    axes[0].set_title("The best eight")
+    for least, ax in zip((0.5, 0.7), axes[1:], strict=True):
+        series = {name: recall[name, least] for name in found}
+        plots.curves(range(len(counts)), series, xlabel="proposals a canvas", ylabel="share of digits held", marker="o",
+                     title=f"Overlap of {least} or more", ax=ax)  # fmt: skip
+        ax.set(xticks=range(len(counts)), xticklabels=counts, ylim=(0, 1.03))
     return figure
