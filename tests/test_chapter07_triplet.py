@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kerasnotes.chapter07.triplet import (
     build_embedding,
-    halves_of_two,
+    more_classes,
     random_triplets,
     semi_hard_triplets,
     squared_distances,
@@ -104,15 +104,20 @@ def test_perfect_and_reversed():
     assert verification_auc(np.array([[0.0], [5.0], [0.0], [5.0]]), [0, 0, 1, 1]) == pytest.approx(0.25)
 
 
-def test_halves():
-    images = np.arange(3)[:, None, None, None] * np.ones((3, 4, 6, 1)) + 1
-    made, names = halves_of_two(images, np.arange(3), 50, 0)
-    assert made.shape == (100, 4, 6, 1)
-    for picture, name in zip(made[:50, ..., 0], names[:50], strict=True):
-        assert divmod(name, 3) == (picture[:2].mean() - 1, picture[2:].mean() - 1)
-    for picture, name in zip(made[50:, ..., 0], names[50:] - 9, strict=True):
-        assert divmod(name, 3) == (picture[:, :3].mean() - 1, picture[:, 3:].mean() - 1)
-    assert len(np.unique(names)) == 18
+def test_made_up_classes():
+    images = np.random.default_rng(0).random((3, 4, 4, 1)) + np.arange(1, 4)[:, None, None, None]
+    made, names = more_classes(images, np.arange(3), 0, symmetric=(1,))
+    assert made.shape == (3 + 3 + 2 + 3 + 3, 4, 4, 1)
+    np.testing.assert_array_equal(made[:3], images)
+    np.testing.assert_array_equal(made[3:6], np.rot90(images, 1, (1, 2)))
+    np.testing.assert_array_equal(made[6:8], images[[0, 2]][:, :, ::-1])
+    np.testing.assert_array_equal(names[:8], [0, 1, 2, 3, 4, 5, 6, 8])
+    for picture, name in zip(made[8:11], names[8:11] - 9, strict=True):
+        one, two = divmod(name, 3)
+        np.testing.assert_array_equal(picture, np.concatenate([images[one][:2], images[two][2:]]))
+    for picture, name in zip(made[11:], names[11:] - 18, strict=True):
+        one, two = divmod(name, 3)
+        np.testing.assert_array_equal(picture, np.concatenate([images[one][:, :2], images[two][:, 2:]], axis=1))
 
 
 def test_embeddings_have_length_one_and_learn():
@@ -142,7 +147,6 @@ def test_embeddings_have_length_one_and_learn():
         (lambda: verification_auc(np.zeros((2, 3)), [0, 1]), "labels: expected pairs"),
         (lambda: verification_auc(np.zeros((2, 3)), [0]), "labels: expected the shape"),
         (lambda: train_embedding(np.zeros((9, 28, 28, 1)), np.zeros(9), "hard"), "mining: expected"),
-        (lambda: halves_of_two(np.zeros((2, 4, 4, 1)), np.zeros(2, int), 0, 0), "count: expected"),
     ],
 )
 def test_errors(call, message):
