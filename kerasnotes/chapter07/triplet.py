@@ -98,11 +98,8 @@ def verification_auc(embeddings, labels):
         embeddings: Embeddings (n, units).
         labels: Classes (n,), at least two of them, and one with two pictures.
 
-    Returns:
-        Area under the ROC curve: the probability that a pair of the same class is nearer than one of two classes.
-
-    Raises:
-        ValueError: If shapes do not fit or one of the two kinds of pairs is missing.
+    Returns: Area under the ROC curve: the probability that a pair of the same class is nearer than one of two classes.
+    Raises: ValueError: If shapes do not fit or one of the two kinds of pairs is missing.
     """
     distances = squared_distances(shape("embeddings", embeddings, None, None), embeddings).numpy()
     labels = shape("labels", np.asarray(labels), len(distances))
