@@ -13,7 +13,6 @@ from kerasnotes.chapter07.proposals import (
     proposal_loss,
     proposal_targets,
     propose,
-    train_in_one_loop,
 )
 from kerasnotes.chapter07.window_search import anchors
 
@@ -125,23 +124,6 @@ def test_the_networks_outputs_stand_in_the_order_of_anchors():
     assert column >= 3
 
 
-def test_one_loop_learns_and_repeats_itself():
-    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
-    y = x @ np.array([1.0, -2.0, 0.5], np.float32)
-
-    def run(seed):
-        w = tf.Variable(tf.zeros(3))
-        losses = train_in_one_loop(
-            lambda x, y, seed: tf.reduce_mean((tf.linalg.matvec(x, w) - y) ** 2), [w], (x, y), 40, 8, 0.1, seed
-        )
-        return losses, w.numpy()
-
-    losses, w = run(0)
-    assert losses.shape == (200,)
-    np.testing.assert_allclose(w, [1.0, -2.0, 0.5], atol=0.05)
-    np.testing.assert_allclose(run(0)[0], losses, rtol=1e-4)
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -152,7 +134,6 @@ def test_one_loop_learns_and_repeats_itself():
         (lambda: proposal_targets(np.zeros((1, 2, 4)), GRID, 0.3, 0.7), "low, high: expected"),
         (lambda: build_region_proposal_network((30, 32, 1)), "input_shape: expected"),
         (lambda: build_region_proposal_network((32, 32, 1), 0), "anchors_each: expected"),
-        (lambda: train_in_one_loop(None, [], (np.zeros((3, 1)),), 1, 4, 0.1, 0), "steps: expected"),
     ],
 )
 def test_errors(call, message):

@@ -12,6 +12,7 @@ from kerasnotes.chapter07.window_search import (
     sample_windows,
     search_windows,
     suppress_by_class,
+    train_in_one_loop,
 )
 
 GRID = anchors((8, 8), 8, (12.0, 18.0), (1.0, 2.0))
@@ -88,6 +89,23 @@ def test_a_search_reports_what_a_classifier_is_sure_of():
     assert scores[0] > 0.99
 
 
+def test_one_loop_learns_and_repeats_itself():
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    y = x @ np.array([1.0, -2.0, 0.5], np.float32)
+
+    def run(seed):
+        w = tf.Variable(tf.zeros(3))
+        losses = train_in_one_loop(
+            lambda x, y, seed: tf.reduce_mean((tf.linalg.matvec(x, w) - y) ** 2), [w], (x, y), 40, 8, 0.1, seed
+        )
+        return losses, w.numpy()
+
+    losses, w = run(0)
+    assert losses.shape == (200,)
+    np.testing.assert_allclose(w, [1.0, -2.0, 0.5], atol=0.05)
+    np.testing.assert_allclose(run(0)[0], losses, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -98,6 +116,7 @@ def test_a_search_reports_what_a_classifier_is_sure_of():
         (lambda: crop_windows(np.zeros((4, 4)), np.zeros((1, 4)), 2), "canvas: expected the shape"),
         (lambda: crop_windows(np.zeros((4, 4, 1)), np.zeros((1, 3)), 2), "windows: expected the shape"),
         (lambda: crop_windows(tf.zeros((4, 4, 1)), np.zeros((1, 4)), 0), "size: expected a whole"),
+        (lambda: train_in_one_loop(None, [], (np.zeros((3, 1)),), 1, 4, 0.1, 0), "steps: expected"),
     ],
 )
 def test_errors(call, message):

@@ -26,9 +26,14 @@ from kerasnotes.chapter07.proposals import (
     proposal_loss,
     proposal_targets,
     propose,
-    train_in_one_loop,
 )
-from kerasnotes.chapter07.window_search import anchors, search_windows, suppress_by_class, train_window_classifier
+from kerasnotes.chapter07.window_search import (
+    anchors,
+    search_windows,
+    suppress_by_class,
+    train_in_one_loop,
+    train_window_classifier,
+)
 from kerasnotes.parts import layer_seeds, shape, whole
 
 SMOKE = {"canvases": 32, "test_canvases": 6, "searched": 2, "epochs": 1}
@@ -47,12 +52,8 @@ def roi_pool(features, boxes, size):
             edge. Edges are rounded to cells, and a box holds one cell at least.
         size: Rows and columns of parts. Neighbouring parts share a cell where the cells do not divide evenly.
 
-    Returns:
-        Tensor (batch, n, size, size, channels).
-
-    Raises:
-        ValueError: If shapes do not fit or size is no positive number.
-
+    Returns: Tensor (batch, n, size, size, channels).
+    Raises: ValueError: If shapes do not fit or size is no positive number.
     Source: Girshick 2015, section 2.1.
     """
     features = tf.convert_to_tensor(shape("features", features, None, None, None, None))

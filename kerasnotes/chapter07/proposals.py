@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from kerasnotes import data, plots
 from kerasnotes.chapter07.detection import digit_canvases, iou
-from kerasnotes.chapter07.window_search import anchors
+from kerasnotes.chapter07.window_search import anchors, train_in_one_loop
 from kerasnotes.parts import layer_seeds, shape, share, whole
 
 SMOKE = {"canvases": 32, "test_canvases": 8, "epochs": 1}
@@ -162,36 +162,6 @@ def propose(odds, deltas, anchors, count, side, threshold=0.5):
     return tf.image.combined_non_max_suppression(
         moved[:, :, None], tf.sigmoid(odds)[..., None], count, count, threshold, clip_boxes=False
     ).nmsed_boxes
-
-
-def train_in_one_loop(loss_of, variables, arrays, epochs, batch_size, learning_rate, seed):
-    """Adam over shuffled batches, all steps in one compiled loop, with a rate that falls to 0 along a cosine.
-
-    Args:
-        loss_of: Function of a batch of every array and of a seed (two integers), returns the loss.
-        variables: What to train.
-        arrays: Arrays with equally many samples, at least a batch; what is left over of a pass is not used.
-        epochs, batch_size, learning_rate, seed: Of the training.
-    Returns: Losses (steps,).
-    """
-    rng, per_epoch = np.random.default_rng(seed), len(arrays[0]) // batch_size
-    order = [rng.permutation(len(arrays[0]))[: whole("steps", per_epoch) * batch_size] for _ in range(epochs)]
-    order = np.reshape(order, (-1, batch_size))
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, len(order)))
-    optimizer.build(variables)
-    tensors, seed = [tf.constant(each) for each in arrays], int(rng.integers(2**31))
-
-    @tf.function
-    def run(order):
-        losses = tf.TensorArray(tf.float32, len(order))
-        for i in tf.range(len(order)):
-            with tf.GradientTape() as tape:
-                loss = loss_of(*(tf.gather(each, order[i]) for each in tensors), tf.stack([seed, i]))
-            optimizer.apply(tape.gradient(loss, variables), variables)
-            losses = losses.write(i, loss)
-        return losses.stack()
-
-    return run(tf.constant(order)).numpy()
 
 
 def example():

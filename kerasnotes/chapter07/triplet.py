@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import data, plots, training
-from kerasnotes.chapter07.proposals import train_in_one_loop
+from kerasnotes.chapter07.window_search import train_in_one_loop
 from kerasnotes.parts import floating, layer_seeds, positive, shape, whole
 
 SMOKE = {"images": 500, "steps": 3, "runs": 1, "pictures": 60}

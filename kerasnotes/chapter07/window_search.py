@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasnotes import data, plots, training
+from kerasnotes import data, plots
 from kerasnotes.chapter07.alexnet import multiply_adds
 from kerasnotes.chapter07.detection import digit_canvases, iou, mean_average_precision, non_maximum_suppression
 from kerasnotes.parts import layer_seeds, positive, shape, whole
@@ -93,6 +93,36 @@ def sample_windows(boxes, labels, windows, count, seed):
     return indices, np.where(best[indices] >= 0.6, labels[overlaps[indices].argmax(axis=1)], nothing)
 
 
+def train_in_one_loop(loss_of, variables, arrays, epochs, batch_size, learning_rate, seed):
+    """Adam over shuffled batches, all steps in one compiled loop, with a rate that falls to 0 along a cosine.
+
+    Args:
+        loss_of: Function of a batch of every array and of a seed (two integers), returns the loss.
+        variables: What to train.
+        arrays: Arrays with equally many samples, at least a batch; what is left over of a pass is not used.
+        epochs, batch_size, learning_rate, seed: Of the training.
+    Returns: Losses (steps,).
+    """
+    rng, per_epoch = np.random.default_rng(seed), len(arrays[0]) // batch_size
+    order = [rng.permutation(len(arrays[0]))[: whole("steps", per_epoch) * batch_size] for _ in range(epochs)]
+    order = np.reshape(order, (-1, batch_size))
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, len(order)))
+    optimizer.build(variables)
+    tensors, seed = [tf.constant(each) for each in arrays], int(rng.integers(2**31))
+
+    @tf.function
+    def run(order):
+        losses = tf.TensorArray(tf.float32, len(order))
+        for i in tf.range(len(order)):
+            with tf.GradientTape() as tape:
+                loss = loss_of(*(tf.gather(each, order[i]) for each in tensors), tf.stack([seed, i]))
+            optimizer.apply(tape.gradient(loss, variables), variables)
+            losses = losses.write(i, loss)
+        return losses.stack()
+
+    return run(tf.constant(order)).numpy()
+
+
 def train_window_classifier(canvases, boxes, labels, windows, size=20, epochs=2, batch_size=128, seed=0):
     """Train a small network to say what a window holds: digit 0 to 9, or 10 for nothing.
 
@@ -124,10 +154,13 @@ def train_window_classifier(canvases, boxes, labels, windows, size=20, epochs=2,
         keras.layers.Dense(64, activation="relu", kernel_initializer=start()),
         keras.layers.Dense(11, kernel_initializer=start()),
     ])  # fmt: skip
-    steps = epochs * -(-sum(map(len, classes)) // batch_size)
-    rate = keras.optimizers.schedules.CosineDecay(0.003, steps)
-    model.compile(keras.optimizers.Adam(rate), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    training.fit(model, np.concatenate(crops), np.concatenate(classes), batch_size=batch_size, epochs=epochs, seed=seed)
+
+    def loss_of(crops, classes, _):
+        logits = model(crops, training=True)
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits))
+
+    arrays = np.concatenate(crops), np.concatenate(classes)
+    train_in_one_loop(loss_of, model.trainable_variables, arrays, epochs, batch_size, 0.003, (seed, 2))
     return model
 
 
@@ -155,7 +188,7 @@ def search_windows(model, canvas, windows, least=0.3, threshold=0.3):
         `(boxes, scores, labels)` of what was found.
     """
     crops = crop_windows(canvas, windows, model.input_shape[1])
-    chances = tf.nn.softmax(training.predict(model, crops, batch_size=2048)).numpy()[:, :-1]  # without "nothing"
+    chances = tf.nn.softmax(model(crops, training=False)).numpy()[:, :-1]  # without "nothing"
     scores, labels = chances.max(axis=1), chances.argmax(axis=1)
     sure = scores >= least
     return suppress_by_class(windows[sure], scores[sure], labels[sure], threshold)
