@@ -133,6 +133,23 @@ def bare_picture(picture, ax, low=-1.0):
     ax.set_yticks([])
 
 
+def boxes(boxes, ax, labels=(), color="C1"):
+    """Draw boxes (n, 4) in pixels, each (top, left, bottom, right), onto a picture, with short texts above if given.
+
+    Args:
+        boxes: Array (n, 4); 0 is the first pixel's edge.
+        ax: Axes with the picture.
+        labels: Texts for the first boxes.
+        color: Colour of the lines.
+    """
+    ax.autoscale(False)  # what reaches over the edge is cut
+    for number, (top, left, bottom, right) in enumerate(np.asarray(boxes) - 0.5):  # a pixel's middle is a whole number
+        ax.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=color, linewidth=1.2)
+        if number < len(labels):
+            corner = np.maximum((left, top), [min(ax.get_xlim()), min(ax.get_ylim())])
+            ax.text(*corner, labels[number], color="C0", fontsize=10, va="bottom")
+
+
 def tile_images(images):
     """Put images side by side into one picture.
 

@@ -20,5 +20,10 @@ LESSONS = (
     "densenet",
     "highway",
     "comparison",
+    "detection",
+    "window_search",
+    "proposals",
+    "faster_rcnn",
+    "triplet",
 )
-BUDGET = 320  # seconds of the whole chapter at default scale, on two CPU cores
+BUDGET = 450  # seconds of the whole chapter at default scale, on two CPU cores
