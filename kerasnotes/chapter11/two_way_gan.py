@@ -277,7 +277,7 @@ def _figure(report, pictures, rows):
     for i, row in enumerate(rows[:2]):
         right.bar(x + 0.4 * i, [row[1], row[4]], 0.38, label=row[0])
     right.axhline(0.1, color="k", linestyle=":", label="chance")
-    right.set_xticks(x + 0.2, ["class kept\\nby G(E(x))", "class of the\\nnearest code"])
+    right.set_xticks(x + 0.2, ["class kept\nby G(E(x))", "class of the\nnearest code"])
     right.set(ylabel="share of test digits", ylim=(0, 1.25))
     right.set_title("Two encoders of one generator")
     right.legend(fontsize=10)
