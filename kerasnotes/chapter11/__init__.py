@@ -25,8 +25,8 @@ LESSONS = (
     "members",
     "f_gan",
     "least_squares",
-    "many_generators",
-    "energy_gan",
     "two_way_gan",
+    "energy_gan",
+    "many_generators",
 )
 BUDGET = 700  # seconds of the whole chapter at default scale, on two CPU cores

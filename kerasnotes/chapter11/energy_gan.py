@@ -6,8 +6,8 @@ BEGAN's ratio near γ with its weight k between 0 and 1; a margin that only fall
 nothing but energies, that falls together with the Fréchet distance.
 
 Notes: chapter 11, "EBGAN, BEGAN and MAGAN" (EBGAN、BEGAN与MAGAN).
-Source: Zhao, Mathieu, LeCun 2017, arXiv:1609.03126, section 2; Berthelot, Schumm, Metz 2017, arXiv:1703.10717, section
-3; Wang et al. 2017, arXiv:1704.03817, algorithm 1.
+Source: Zhao, Mathieu, LeCun 2017, arXiv:1609.03126; Berthelot, Schumm, Metz 2017, arXiv:1703.10717; Wang et al. 2017,
+arXiv:1704.03817.
 """
 
 import keras
@@ -32,7 +32,7 @@ LOOKS = 1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64  # after so many 64ths of the ste
 def energy(autoencoder, x):
     """How badly an autoencoder rebuilds samples (..., numbers): the mean absolute error over their numbers, (...).
 
-    Source: Berthelot, Schumm, Metz 2017, arXiv:1703.10717, section 3.1 (η = 1, as here; EBGAN: root of the squares).
+    Source: Berthelot, Schumm, Metz 2017, arXiv:1703.10717 (absolute errors, η = 1).
     """
     return tf.reduce_mean(tf.abs(autoencoder(x) - x), axis=-1)
 
@@ -46,7 +46,7 @@ def ebgan_losses(real_energy, fake_energy, margin):
 
     Returns: `(critic_loss, generator_loss)`: mean E(x) + mean max(m − E(G(z)), 0), and mean E(G(z)), each (...).
     Raises: ValueError: If there are no numbers.
-    Source: Zhao et al. 2017, arXiv:1609.03126, section 2.
+    Source: Zhao et al. 2017, arXiv:1609.03126.
     """
     real, fake = floating("real_energy", real_energy), floating("fake_energy", fake_energy)
     above = tf.nn.relu(tf.convert_to_tensor(margin, fake.dtype)[..., None] - fake)
@@ -61,7 +61,7 @@ class BeganBalance:
         rate: How far k moves for a unit of imbalance, positive.
         runs: Number of independent runs, or None for one weight without an axis.
     Raises: ValueError: If a number is out of range.
-    Source: Berthelot et al. 2017, arXiv:1703.10717, sections 3.4 and 3.5.
+    Source: Berthelot et al. 2017, arXiv:1703.10717.
     """
 
     def __init__(self, gamma, rate=0.001, runs=None):
@@ -92,7 +92,7 @@ def magan_margin(margin, real, fake, fake_before):
 
     Returns: Array of that shape, nowhere above `margin`.
     Raises: ValueError: If a number is not finite.
-    Source: Wang et al. 2017, arXiv:1704.03817, algorithm 1.
+    Source: Wang et al. 2017, arXiv:1704.03817.
     """
     margin, real, fake, fake_before = (np.asarray(each, float) for each in (margin, real, fake, fake_before))
     if not all(np.isfinite(each).all() for each in (margin, real, fake, fake_before)):

@@ -114,7 +114,7 @@ def f_divergence(name, p, q):
 
     Raises: ValueError: If the name is unknown, or the masses do not fit or are not positive.
 
-    Source: Nowozin et al. 2016, arXiv:1606.00709, table 1, where Pearson's χ² is written for exchanged p and q.
+    Source: Nowozin et al. 2016, arXiv:1606.00709, table 1.
     """
     f, (p, q) = _row(name).generator, _masses(p, q)
     return tf.reduce_sum(q * f(p / q), axis=-1)
@@ -154,7 +154,7 @@ def train_f_gan(name, generator, critic, samples, steps, *, critic_steps=3, batc
 
     Returns: float32 (steps, 2): the mean bound over the runs at the critic's last turn, and the mean of f* after it.
 
-    Source: Nowozin et al. 2016, arXiv:1606.00709, section 3 (with alternating steps).
+    Source: Nowozin et al. 2016, arXiv:1606.00709 (here with alternating steps).
     """
     row, runs, samples = _row(name), critic.layers[0].runs, tf.constant(samples)
 

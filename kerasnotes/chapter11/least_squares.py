@@ -5,7 +5,7 @@ What the reader should see: the losses are Keras's; with b − c = 1 and b − a
 χ²; and a draw that is taken for real but lies far from the data is pulled back, where −log D has no slope left.
 
 Notes: chapter 11, "Least-squares GAN" (最小二乘GAN).
-Source: Mao et al. 2017, arXiv:1611.04076, section 3 and equation 8.
+Source: Mao et al. 2017, arXiv:1611.04076 (losses, and their relation to χ²).
 """
 
 import keras
@@ -30,7 +30,7 @@ def least_squares_discriminator_loss(real, fake, a=0.0, b=1.0):
 
     Returns: One number a run.
 
-    Source: Mao et al. 2017, arXiv:1611.04076, equation 2.
+    Source: Mao et al. 2017, arXiv:1611.04076.
     """
     return (batch_mean("real", real, lambda v: (v - b) ** 2) + batch_mean("fake", fake, lambda v: (v - a) ** 2)) / 2
 
@@ -51,7 +51,7 @@ def least_squares_optimum(p, q, a=0.0, b=1.0):
 
     Raises: ValueError: If the shapes differ, or a mass is not positive.
 
-    Source: Mao et al. 2017, arXiv:1611.04076, section 3.
+    Source: Mao et al. 2017, arXiv:1611.04076.
     """
     p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
     shape("q", q, *p.shape)

@@ -6,7 +6,7 @@ depends on the mixture of all generators only, so that nothing in it asks them t
 four generators keep, with and without being told apart, and one of four times their width.
 
 Notes: chapter 11, "MAD-GAN" (MAD-GAN与多个生成器).
-Source: Ghosh et al. 2018, arXiv:1704.02906, section 4 and its theorem on the optimum.
+Source: Ghosh et al. 2018, arXiv:1704.02906 (objective, and theorem on the optimum).
 """
 
 import keras
@@ -40,7 +40,7 @@ def mad_gan_losses(logits, source):
 
     Raises: ValueError: If shapes do not fit, or an answer has no sample.
 
-    Source: Ghosh et al. 2018, arXiv:1704.02906, section 4 (here in the form that does not saturate).
+    Source: Ghosh et al. 2018, arXiv:1704.02906 (here in the form that does not saturate).
     """
     logits, source = floating("logits", logits), np.asarray(source)
     answers = logits.shape[-1]

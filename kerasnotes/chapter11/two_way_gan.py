@@ -6,7 +6,7 @@ reader should see: this by enumeration of all small encoders and generators; the
 training ends, beside an encoder that simply learns to invert the same generator on its draws.
 
 Notes: chapter 11, "BiGAN" (双向GAN).
-Source: Donahue, Krähenbühl, Darrell 2017, arXiv:1605.09782, section 3; Dumoulin et al. 2017, arXiv:1606.00704.
+Source: Donahue, Krähenbühl, Darrell 2017, arXiv:1605.09782; Dumoulin et al. 2017, arXiv:1606.00704.
 """
 
 import itertools
@@ -38,7 +38,7 @@ def bigan_losses(encoded_logits, drawn_logits):
 
     Raises: ValueError: If a batch is empty, or holds more than one logit a sample.
 
-    Source: Donahue et al. 2017, arXiv:1605.09782, section 3.
+    Source: Donahue et al. 2017, arXiv:1605.09782.
     """
     return discriminator_loss(encoded_logits, drawn_logits), discriminator_loss(drawn_logits, encoded_logits)
 
@@ -277,7 +277,7 @@ def _figure(report, pictures, rows):
     for i, row in enumerate(rows[:2]):
         right.bar(x + 0.4 * i, [row[1], row[4]], 0.38, label=row[0])
     right.axhline(0.1, color="k", linestyle=":", label="chance")
-    right.set_xticks(x + 0.2, ["class kept\\nby G(E(x))", "class of the\\nnearest code"])
+    right.set_xticks(x + 0.2, ["class kept\nby G(E(x))", "class of the\nnearest code"])
     right.set(ylabel="share of test digits", ylim=(0, 1.25))
     right.set_title("Two encoders of one generator")
     right.legend(fontsize=10)
