@@ -21,5 +21,8 @@ LESSONS = (
     "ring",
     "remedies",
     "mode_collapse",
+    "handwriting",
+    "conditional_gan",
+    "big_gan",
 )
-BUDGET = 400  # seconds of the whole chapter at default scale, on two CPU cores
+BUDGET = 700  # seconds of the whole chapter at default scale, on two CPU cores
