@@ -23,7 +23,7 @@ from kerasnotes.chapter11.judge import as_pixels, classify, trained_classifier
 from kerasnotes.chapter11.players import Player, draw_batches, play
 from kerasnotes.chapter11.saturation import discriminator_loss, generator_loss
 from kerasnotes.chapter11.wgan import rank_correlation
-from kerasnotes.parts import layer_seeds, shape, whole
+from kerasnotes.parts import layer_seeds, positive, shape, whole
 
 SMOKE = {"steps": 2, "images": 512, "samples": 90, "batch_size": 8, "channels": (8, 4, 4), "classifier_epochs": 1}
 FULL = {"steps": 20000, "channels": (128, 64, 32)}
@@ -119,9 +119,13 @@ def train_conditional_gan(
 
     Source: Mirza and Osindero 2014, arXiv:1411.1784, section 3.2.
     """
-    images, conditions = tf.constant(as_pixels(images)), tf.constant(conditions, tf.float32)
+    positive("learning_rate", learning_rate)
     latent_size, classes = (inputs.shape[1] for inputs in generator.inputs)
+    images, conditions = tf.constant(as_pixels(images)), np.asarray(conditions, np.float32)
     shape("conditions", conditions, len(images), classes)
+    if not np.isfinite(conditions).all():
+        raise ValueError("conditions: expected finite numbers, got NaN or infinity")
+    conditions = tf.constant(conditions)
 
     def judge(pictures, asked):
         return discriminator([pictures, asked], training=True)
@@ -135,7 +139,7 @@ def train_conditional_gan(
         asked = tf.gather(conditions, order)
         return generator_loss(judge(generator([noise, asked], training=True), asked))
 
-    rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, learning_rate / 20)
+    rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, whole("steps", steps), learning_rate / 20)
     players = [
         Player([discriminator], discriminator_turn, rate, beta_1),
         Player([generator], generator_turn, rate, beta_1),
