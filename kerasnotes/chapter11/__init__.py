@@ -23,6 +23,8 @@ LESSONS = (
     "mode_collapse",
     "handwriting",
     "conditional_gan",
+    "cycle_gan",
+    "pix2pix",
     "big_gan",
 )
 BUDGET = 700  # seconds of the whole chapter at default scale, on two CPU cores

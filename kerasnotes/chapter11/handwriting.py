@@ -41,7 +41,7 @@ def stroke_width(images):
     ink = _ink(images)
     padded = np.pad(ink, ((0, 0), (1, 1), (1, 1)))
     down, right = np.diff(padded, axis=1)[:, :, :-1], np.diff(padded, axis=2)[:, :-1]
-    return 2 * ink.sum(axis=(1, 2)) / np.hypot(down, right).sum(axis=(1, 2))
+    return 2 * ink.sum(axis=(1, 2), dtype=np.float64) / np.hypot(down, right).sum(axis=(1, 2), dtype=np.float64)
 
 
 def slant(images):
@@ -58,7 +58,7 @@ def slant(images):
     """
     ink = _ink(images)
     ink = ink / ink.sum(axis=(1, 2), keepdims=True)
-    row, column = (np.arange(size) - 0.0 for size in ink.shape[1:])
+    row, column = (np.arange(size, dtype=np.float64) for size in ink.shape[1:])
     rows, columns = ink.sum(axis=2), ink.sum(axis=1)
     mean_row, mean_column = rows @ row, columns @ column
     variance = rows @ row**2 - mean_row**2
@@ -72,7 +72,7 @@ def _ink(images):
     shape("images", images, None, None, None, 1)
     if np.ptp(images, axis=(1, 2, 3)).min() == 0:
         raise ValueError("images: expected ink on paper, got an image of one grey")
-    return (np.float64(images[..., 0]) + 1) / 2
+    return (images[..., 0] + 1) / 2
 
 
 def thirds(values, labels):
