@@ -182,7 +182,7 @@ def lesson(
     images: int = 30000,
     samples: int = 4000,
     channels: tuple[int, ...] = (32, 16, 8),
-    thresholds: tuple[float, ...] = (0.25, 0.5, 1.0, 1.5, 3.0),
+    thresholds: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 3.0),
     batch_size: int = 64,
     classifier_epochs: int = 3,
     seed: int = 0,
