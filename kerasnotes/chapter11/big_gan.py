@@ -178,7 +178,7 @@ def example():
 def lesson(
     report,
     *,
-    steps: int = 600,
+    steps: int = 900,
     images: int = 30000,
     samples: int = 4000,
     channels: tuple[int, ...] = (32, 16, 8),
