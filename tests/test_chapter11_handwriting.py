@@ -9,6 +9,7 @@ from kerasnotes.chapter11.handwriting import (
     DIGITS,
     caption_vector,
     captions,
+    outlines,
     shear,
     slant,
     stroke_width,
@@ -137,3 +138,25 @@ def test_ink_in_one_row_has_no_slant():
 def test_thirds_refuses_nan():
     with pytest.raises(ValueError, match="infs or NaNs"):
         thirds([np.nan, 1.0], [0, 0])
+
+
+@settings(max_examples=15)
+@given(SEEDS)
+def test_outlines_pixel_by_pixel(seed):
+    x = pictures(seed)
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-1)
+    drawn = outlines(x)
+    for n, i, j in np.ndindex(x.shape[:3]):
+        around = padded[n, i : i + 3, j : j + 3].max()
+        assert drawn[n, i, j, 0] == pytest.approx(1 - (around - x[n, i, j, 0]), abs=1e-6)
+    assert drawn.min() >= -1
+    assert drawn.max() <= 1
+
+
+def test_paper_has_no_outline_and_a_dot_has_a_ring():
+    x = np.full((1, 5, 5, 1), -1, np.float32)
+    np.testing.assert_array_equal(outlines(x), np.ones_like(x))
+    x[0, 2, 2] = 1
+    ring = outlines(x)[0, :, :, 0]
+    assert np.sum(ring == -1) == 8
+    assert ring[2, 2] == 1

@@ -120,6 +120,25 @@ def shear(images, by):
     return sheared
 
 
+def outlines(images):
+    """Light outlines on dark paper: of each pixel, how much ink is around it beyond its own.
+
+    A convolution can compute it: a pixel depends on its 3 x 3 neighbours.
+
+    Args:
+        images: Array (samples, height, width, 1), pixels from −1 (paper) to 1 (ink).
+
+    Returns: float32 array of that shape, 1 on paper and −1 where ink begins.
+
+    Raises: ValueError: If a pixel is out of range.
+    """
+    images = as_pixels(images)
+    x = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-1)
+    x = np.maximum(np.maximum(x[:, :-2], x[:, 1:-1]), x[:, 2:])  # the largest of three neighbours in a column
+    x = np.maximum(np.maximum(x[:, :, :-2], x[:, :, 1:-1]), x[:, :, 2:])  # and of three in a row
+    return 1 - (x - images)
+
+
 def caption_vector(words):
     """A caption such as "thick slanted seven" as the numbers of a condition.
 

@@ -149,15 +149,18 @@ def train_pix2pix(
     lines, truth = (tf.constant(as_pixels(each)) for each in (sketches, pictures))
     shape("pictures", truth, *lines.shape)
 
+    def judge(given, picture):
+        return tf.reshape(discriminator([given, picture]), (-1, 1))  # every patch is a sample of its own
+
     def discriminator_turn(order):
         given, real = tf.gather(lines, order), tf.gather(truth, order)
-        return discriminator_loss(discriminator([given, real]), discriminator([given, generator(given)]))
+        return discriminator_loss(judge(given, real), judge(given, generator(given)))
 
     def generator_turn(order):
         given = tf.gather(lines, order)
         drawn = generator(given)
         error = l1_weight * tf.reduce_mean(tf.abs(drawn - tf.gather(truth, order)))
-        return error if discriminator is None else error + generator_loss(discriminator([given, drawn]))
+        return error if discriminator is None else error + generator_loss(judge(given, drawn))
 
     rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, whole("steps", steps), learning_rate / 20)
     players = [] if discriminator is None else [Player([discriminator], discriminator_turn, rate)]
@@ -174,7 +177,9 @@ def example():
     """A square's sketch by Sobel's filters, TensorFlow's beside ours, and four turns on it."""
     square = np.full((1, 28, 28, 1), -1, np.float32)
     square[:, 10:18, 10:18] = 1
-    slopes = tf.image.sobel_edges(square).numpy()  # down and right, mirrored at the border; not divided by 8
+    slopes = tf.image.sobel_edges(
+        tf.constant(square)
+    ).numpy()  # down and right, mirrored at the border; not divided by 8
     theirs = np.where(np.hypot(slopes[..., 0], slopes[..., 1]) / 8 > 0.5, 1, -1)
     lines = sketch(square, 0.5)
     print("pixels on lines, TensorFlow's and ours:", np.sum(theirs == 1), np.sum(lines == 1))
