@@ -141,8 +141,8 @@ def example():
     x = np.array([-2.0, -1.0, 1.0, 2.0])  # a symmetric set; the second set is the same, the right map leaves x alone
     keras_loss = keras.losses.MeanAbsoluteError()
     print("Keras's mean absolute error and our cycle loss:", float(keras_loss(x, x + 1)), float(cycle_loss(x, x + 1)))
-    print("x to −x, the set:", np.sort(-x), "cycle loss:", float(cycle_loss(x, np.negative(-x))), "from the right partners:",
-          float(cycle_loss(x, -x)))  # fmt: skip
+    print("x to −x, the set:", np.sort(-x), "and back:", float(cycle_loss(x, np.negative(-x))))
+    print("its distance from the right partners:", float(cycle_loss(x, -x)))
     square = np.full((8, 14, 14, 1), -1, np.float32)
     square[:, 4:10, 4:10] = 1
     print("a row of an outline:", "".join("# "[int(pixel > 0)] for pixel in outlines(square)[0, 6, :, 0]))
