@@ -6,7 +6,7 @@ stretches nothing; batch normalization whose scale and shift belong to a class; 
 asks for right angles; and a trained generator fed with noise cut off at smaller and smaller thresholds, whose digits
 a classifier is surer and surer of, while they grow more and more alike.
 
-Notes: chapter 11, "BigGAN" (BigGAN).
+Notes: chapter 11, "BigGAN" (大规模对抗网络 BigGAN).
 Source: Brock, Donahue, Simonyan 2019, arXiv:1809.11096, section 3; Miyato et al. 2018, arXiv:1802.05957, section 2
 (spectral normalization); Lim and Ye 2017, arXiv:1705.02894 (hinge loss); de Vries et al. 2017, arXiv:1707.00683
 (conditional batch normalization).

@@ -5,7 +5,7 @@ hidden from training, so that translations can be marked. What the reader should
 with any outlines; a loss on the way there and back that keeps a digit's class and brings it near its true partner, over
 several seeds; and a case to be solved by hand in which a perfect game and a perfect way back go with the wrong map.
 
-Notes: chapter 11, "CycleGAN" (CycleGAN).
+Notes: chapter 11, "CycleGAN" (循环一致对抗网络 CycleGAN).
 Source: Zhu et al. 2017, arXiv:1703.10593, section 3; Galanti, Wolf, Benaim 2018, arXiv:1709.00074 (wrong maps with a
 perfect way back).
 """

@@ -241,10 +241,10 @@ def _thirds(report, x, y):
         report.at_least(f"rank correlation of the {name.split(',')[0]} with its third, within a digit", within, 0.9)
     both = abs(rank_correlation(*(values[:1000] for values in measured.values())))
     report.note(f"Width and slant are two things: the size of their rank correlation is {both:.2f}.")
-    figure, axes = plots.subplots(1, 2, figsize=(8.4, 4.4))
+    figure, axes = plots.subplots(2, 1, figsize=(7, 5))
     for ax, level, words in zip(axes, levels, (("thin", "", "thick"), ("upright", "", "slanted")), strict=True):
         rows = [[x[(y == digit) & (level == each)][0] for digit in range(10)] for each in (-1, 0, 1)]
         plots.tiles(np.array(rows), ax, [words[0], "between", words[2]])
-        ax.set_title(f"From {words[0]} to {words[2]}, within each digit")
-    report.figure("Digits in thirds", figure, alt="Handwritten digits 0 to 9 in three rows each: left from thin to "
-                  "thick strokes, right from upright to slanted ones.")  # fmt: skip
+        ax.set_title(f"From {words[0]} to {words[2]}")
+    report.figure("Digits in thirds", figure, alt="Handwritten digits 0 to 9 in three rows each: above from thin to "
+                  "thick strokes, below from upright to slanted ones.")  # fmt: skip

@@ -6,7 +6,7 @@ sketches by mean absolute error alone, nearest to the true ones and too smooth; 
 farther from the true ones in that error, with about as much detail as photographs have; and an adversary that judges
 patches of 18 x 18 pixels, as the rule for receptive fields says.
 
-Notes: chapter 11, "Pix2Pix" (Pix2Pix).
+Notes: chapter 11, "Pix2Pix" (成对图像翻译 Pix2Pix).
 Source: Isola et al. 2017, arXiv:1611.07004, section 3; Ronneberger et al. 2015, arXiv:1505.04597
 (the generator's form).
 """
