@@ -140,10 +140,8 @@ def train_conditional_gan(
         return generator_loss(judge(generator([noise, asked], training=True), asked))
 
     rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, whole("steps", steps), learning_rate / 20)
-    players = [
-        Player([discriminator], discriminator_turn, rate, beta_1),
-        Player([generator], generator_turn, rate, beta_1),
-    ]
+    games = (discriminator, discriminator_turn), (generator, generator_turn)
+    players = [Player([network], loss, rate, beta_1) for network, loss in games]
     draw = draw_batches(len(images), whole("batch_size", batch_size), latent_size, seed)
     return play(players, draw, steps, every=every, track=track, watch=watch)
 
@@ -199,6 +197,9 @@ def lesson(
               for kind, pixels, labels in (("train", x, y[:images]), ("test", x_test, y_test))}  # fmt: skip
     table = np.stack([caption_vector(words) for words in captions()])
     conditions = table[_numbers(y[:images], levels["train"])]
+    _condition_adds(
+        report, build_conditional_discriminator(table.shape[1], channels[::-1], seed), x[:8], conditions[:8]
+    )
     classifier = trained_classifier(data.mnist, training.fit, images, classifier_epochs, seed)
     asked = np.arange(samples) % len(table)
     noise = np.random.default_rng((seed, 5)).standard_normal((samples, latent_size), np.float32)
@@ -227,6 +228,13 @@ def lesson(
     _figure(report, rows, paths)
 
 
+def _condition_adds(report, discriminator, x, asked):
+    phi = keras.Model(discriminator.inputs[0], discriminator.get_layer("features").output)(x)
+    added = discriminator([x, asked]) - discriminator([x, 0 * asked])
+    want = np.sum(phi * discriminator.get_layer("embedding")(asked), axis=1, keepdims=True)
+    report.check("what a caption adds to the logit: features times V caption", added, want, rtol=1e-3, atol=1e-5)
+
+
 def _numbers(labels, levels):
     """Places in `captions`."""
     return 9 * np.int32(labels) + 3 * (levels[0] + 1) + levels[1] + 1
@@ -239,15 +247,8 @@ def _drawn(generator, noise, conditions):
 def _rows(generator, table, latent_size, seed):
     """For five styles, a digit of each class from the same ten noise vectors."""
     noise = np.random.default_rng((seed, 8)).standard_normal((10, latent_size), np.float32)
-    styles = {
-        "no word": 4,
-        "thin": 1,
-        "thick": 7,
-        "upright": 3,
-        "slanted": 5,
-        "thick slanted": 8,
-    }  # places in `captions`
-    return {style: _drawn(generator, noise, table[place::9]) for style, place in styles.items()}
+    places = {"no word": 4, "thin": 1, "thick": 7, "upright": 3, "slanted": 5, "thick slanted": 8}  # in `captions`
+    return {style: _drawn(generator, noise, table[place::9]) for style, place in places.items()}
 
 
 def _agree(report, classifier, sets):
