@@ -173,7 +173,6 @@ def lesson(
     channels: tuple[int, ...] = (32, 24, 16),
     latent_size: int = 64,
     batch_size: int = 64,
-    learning_rate: float = 2e-3,
     classifier_epochs: int = 2,
     seed: int = 0,
 ):
@@ -187,7 +186,6 @@ def lesson(
         channels: The generator's maps of 4 x 4, 7 x 7 and 14 x 14 pixels; the discriminator's in reverse (1 to 1024).
         latent_size: Numbers of noise for an image (1 to 1024).
         batch_size: Pairs in a batch (2 to 1024).
-        learning_rate: Of both Adam optimizers (0.000001 to 1).
         classifier_epochs: Epochs of the classifier that judges (1 to 100).
         seed: Seed of all random draws (0 to 4294967295).
     """
@@ -216,7 +214,7 @@ def lesson(
         look(0)
         train_conditional_gan(
             generator, build_conditional_discriminator(table.shape[1], channels[::-1], seed), x, given, turns,
-            batch_size=batch_size, learning_rate=learning_rate, every=math.ceil(steps / 6), seed=seed,
+            batch_size=batch_size, every=math.ceil(steps / 6), seed=seed,
             track=report.track, watch=look,
         )  # fmt: skip
         sets[name] = _drawn(generator, noise, table[asked]), asked
