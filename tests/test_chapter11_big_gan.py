@@ -47,6 +47,16 @@ def test_spectral_norm_never_exceeds_and_approaches_the_largest_singular_value()
     assert found[-1] <= np.linalg.norm(w, 2) * (1 + 1e-12)
 
 
+def test_the_vectors_count_as_constants():
+    """After one step, far from the end, the slope is still the outer product of two vectors of length 1."""
+    w = tf.Variable(np.random.default_rng(2).normal(size=(6, 5)))
+    with tf.GradientTape() as tape:
+        norm = spectral_norm(w)
+    slope = tape.gradient(norm, w).numpy()
+    np.testing.assert_allclose(np.linalg.svd(slope, compute_uv=False), [1, 0, 0, 0, 0], atol=1e-12)
+    assert np.sum(slope * w.numpy()) == pytest.approx(float(norm), rel=1e-12)
+
+
 def test_spectral_norm_of_a_kernel_is_that_of_its_matrix():
     kernel = np.random.default_rng(1).normal(size=(3, 3, 2, 5)).astype(np.float32)
     assert float(spectral_norm(kernel, 200)) == pytest.approx(np.linalg.norm(kernel.reshape(18, 5), 2), rel=1e-5)
