@@ -25,8 +25,13 @@ LESSONS = (
     "members",
     "f_gan",
     "least_squares",
+    "handwriting",
+    "conditional_gan",
     "two_way_gan",
     "energy_gan",
     "many_generators",
+    "cycle_gan",
+    "pix2pix",
+    "big_gan",
 )
 BUDGET = 700  # seconds of the whole chapter at default scale, on two CPU cores
