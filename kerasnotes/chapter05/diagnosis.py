@@ -116,8 +116,8 @@ def lesson(report, *, data_sets: int = 200, seed: int = 0):
     report.check("without a smaller model a failed search looks like bias", blind == ("bias", "optimization"), True)
     report.table("what helps", ["verdict", "advice"], [[*pair] for pair in ADVICE.items()])
     report.figure("Four models, four verdicts", _figure(shown),
-                  alt="Four fits of one curve: the first follows it; a straight line misses its bends; one of degree nine "
-                  "after a few steps of descent is off too; one of degree nine through ten points swings.")  # fmt: skip
+                  alt="Four fits of one curve: the first follows it; a straight line misses its bends; one of degree 9 "
+                  "after a few steps of descent is off too; one of degree 9 through ten points swings.")  # fmt: skip
 
 
 def _one(rng, degree, examples, steps):
