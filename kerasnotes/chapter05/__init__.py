@@ -7,6 +7,7 @@ stopping early and dropping units to penalties, momentum, falling learning rates
 LESSONS = (
     "shattering",
     "capacity",
+    "diagnosis",
     "excess_risk",
     "error_decomposition",
     "cross_validation",

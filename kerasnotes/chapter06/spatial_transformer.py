@@ -3,8 +3,8 @@
 The layer has no weights of its own. Its localization network looks at the picture and gives six numbers; the picture is
 read anew where they say, and because reading has a slope, the loss of the classifier behind teaches the localization
 network. What the reader should see: nobody says how far a digit is turned, and yet the layer learns to turn it back, if
-the angles grow during training; the same classifier without the layer reads fewer digits. A classifier with as many
-weights more in its convolution reads about as many: the layer is one way to spend weights, not a gift.
+the angles grow during training; the same classifier without the layer reads fewer digits. A classifier that has as many
+weights in its convolution instead reads as many or more: the layer is one way to spend weights, and not the only one.
 
 Notes: chapter 06, "Spatial transformer" (空间变换层).
 Source: Jaderberg et al. 2015, arXiv:1506.02025, section 3.
@@ -239,8 +239,10 @@ def _trained(report, draws, epochs, seed):
 
 
 def _compare(report, accuracy, weights):
-    rows = [[name, weights[name], tuple(map(float, plots.mean_and_error(accuracy[name])))] for name in NETWORKS]
-    report.table("digits turned by up to 90 degrees: test accuracy", ["network", "weights", "accuracy"], rows)
+    rows = [[name, weights[name], *map(float, plots.mean_and_error(accuracy[name]))] for name in NETWORKS]
+    report.table(
+        "digits turned by up to 90 degrees: test accuracy", ["network", "weights", "accuracy", "standard error"], rows
+    )
     plain, layer, _ = (np.array(accuracy[name]) for name in NETWORKS)
     report.at_least("accuracy with the layer minus without, mean", np.mean(layer - plain), 0.02, trained=True)
 
@@ -270,7 +272,7 @@ def _angles(report, draws, thetas):
     axes[1].set_xticks([-90, -45, 0, 45, 90])
     axes[1].set_yticks([-90, -45, 0, 45, 90])
     axes[1].legend(loc="upper left")
-    axes[1].set_title("Behind the layer less of the turn is left")
+    axes[1].set_title("Less of the turn is left")
     report.figure("The layer turns digits back", figure,
                   alt="Left: six test digits, turned by -75 to 75 degrees, and below them what the layer makes of "
                   "them, which is turned less. Right: the angle left over the angle before; the points lie flatter "
