@@ -18,7 +18,7 @@ from kerasnotes.chapter05.semi_supervised import self_training
 from kerasnotes.parts import positive
 
 SMOKE = {"points": 40, "draws": 2}
-SECONDS = 4
+SECONDS = 8
 
 
 def kernel_votes(x, y, width=0.12, prior=0.1):
@@ -77,7 +77,7 @@ def example():
         print(f"threshold {threshold}:", *(labels.tolist() for labels in history))
 
 
-def lesson(report, *, points: int = 400, draws: int = 5, seed: int = 0):
+def lesson(report, *, points: int = 400, draws: int = 10, seed: int = 0):
     """Try every threshold on two moons.
 
     Args:

@@ -210,14 +210,17 @@ def _saliency_by_differences(report, rng):
 
 
 def _alive(model, layer, start):
-    """Filters with a slope at the start, so that there is something to climb."""
+    """Filters that answer to the start, so that there is a slope to climb."""
     inner = keras.Model(model.inputs[0], model.get_layer(layer).output)
-    output = inner(start[None]).numpy()[0]
-    return np.flatnonzero((output.reshape(-1, output.shape[-1]) != 0).any(axis=0))
+    output = np.abs(inner(start[None]).numpy()[0])
+    return np.flatnonzero(output.reshape(-1, output.shape[-1]).max(axis=0) > 0.01)
 
 
 def _climb(report, model, x_test, steps):
-    norm, start = float(np.mean(np.linalg.norm(x_test.reshape(len(x_test), -1), axis=1))), x_test.mean(axis=0) + 0.05
+    norms = np.linalg.norm(x_test.reshape(len(x_test), -1), axis=1)
+    norm, start = float(norms.mean()), x_test.mean(axis=0) + 0.05
+    start *= norm / np.linalg.norm(start)
+    scaled = x_test * (norm / norms)[:, None, None, None]  # all pictures compared have one norm
     rises, rows, made, nearest = [], [], [], []
     for layer in LAYERS:
         filters = _alive(model, layer, start)[:6]
@@ -225,7 +228,7 @@ def _climb(report, model, x_test, steps):
         rises.append(np.diff(slow, axis=0).min() / np.abs(slow).max())
         pictures, activations = maximize_activation(model, layer, filters, steps, norm=norm, start=start)
         inner = keras.Model(model.inputs[0], model.get_layer(layer).output)
-        answers = training.predict(inner, x_test).reshape(len(x_test), -1, inner.output_shape[-1]).mean(axis=1)
+        answers = training.predict(inner, scaled).reshape(len(scaled), -1, inner.output_shape[-1]).mean(axis=1)
         best = answers[:, filters].max(axis=0)
         rows.append([layer, len(filters), activations[0].mean(), best.mean(), activations[-1].mean()])
         gap = np.zeros((6, 28, 28))
@@ -237,8 +240,8 @@ def _climb(report, model, x_test, steps):
     report.at_least("small steps: the activation's least rise, as a part of its largest", rises, -1e-6)
     ratio = [row[4] / row[3] for row in rows]
     report.at_least("picture made: activation over the best digit's, all layers", ratio, 1.0, trained=True)
-    report.table("mean activation of the first filters that answer", ["layer", "filters", "at the start",
-                 "best digit", "picture made, of the same norm"], rows)  # fmt: skip
+    report.table("mean activation of the first filters that answer, pictures of one norm", ["layer", "filters", "at the start",
+                 "best digit", "picture made"], rows)  # fmt: skip
     figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.8))
     plots.tiles(np.array(made), left, labels=LAYERS)
     left.set_title("Pictures that excite a filter most")
