@@ -138,7 +138,7 @@ def test_embeddings_have_length_one_and_learn():
     ("call", "message"),
     [
         (lambda: triplet_loss(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((1, 3))), "negative: expected the shape"),
-        (lambda: triplet_loss(np.zeros((2, 3)), np.zeros((2, 1)), np.zeros((2, 3))), "positive_one: expected"),
+        (lambda: triplet_loss(np.zeros((2, 3)), np.zeros((2, 1)), np.zeros((2, 3))), "positive: expected"),
         (lambda: triplet_loss(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((2, 3)), 0), "margin: expected"),
         (lambda: semi_hard_triplets(np.zeros((2, 3)), [0]), "labels: expected the shape"),
         (lambda: semi_hard_triplets(np.zeros((2, 3)), [0, 1], -1.0), "margin: expected"),

@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from kerasnotes import data, plots, training
 from kerasnotes.chapter07.window_search import train_in_one_loop
-from kerasnotes.parts import floating, layer_seeds, positive, shape, whole
+from kerasnotes.parts import floating, layer_seeds, shape, whole
+from kerasnotes.parts import positive as above_zero  # here, a positive is a picture of the same class
 
 SMOKE = {"images": 500, "steps": 3, "runs": 1, "pictures": 60}
 SECONDS = 40
@@ -24,12 +25,12 @@ SECONDS = 40
 KNOWN = 7  # the digits 0 to 6 are learnt from, 7 to 9 are not
 
 
-def triplet_loss(anchor, positive_one, negative, margin=0.2):
+def triplet_loss(anchor, positive, negative, margin=0.2):
     """How far a triplet misses: the squared distance to the same, plus the margin, less that to another, at least 0.
 
     Args:
         anchor: Embeddings (..., units).
-        positive_one: Embeddings of pictures of the same class, of the same shape.
+        positive: Embeddings of pictures of the same class, of the same shape.
         negative: Embeddings of pictures of another class, of the same shape.
         margin: By how much another has to be farther away.
 
@@ -38,10 +39,10 @@ def triplet_loss(anchor, positive_one, negative, margin=0.2):
     Source: Schroff, Kalenichenko, Philbin 2015, section 3.1.
     """
     anchor = floating("anchor", anchor)
-    same = tf.cast(shape("positive_one", positive_one, *anchor.shape), anchor.dtype)
+    same = tf.cast(shape("positive", positive, *anchor.shape), anchor.dtype)
     other = tf.cast(shape("negative", negative, *anchor.shape), anchor.dtype)
     near, far = (tf.reduce_sum((anchor - each) ** 2, axis=-1) for each in (same, other))
-    return tf.maximum(near + positive("margin", margin) - far, 0)
+    return tf.maximum(near + above_zero("margin", margin) - far, 0)
 
 
 def squared_distances(embeddings, others):
@@ -63,10 +64,7 @@ def semi_hard_triplets(embeddings, labels, margin=0.2):
         Integer tensor (triplets, 3): indices of anchor, positive and negative, with
         d(anchor, positive) < d(anchor, negative) < d(anchor, positive) + margin for each, d the squared distance.
         Pairs without such a negative are left out.
-
-    Raises:
-        ValueError: If shapes do not fit or the margin is not positive.
-
+    Raises: ValueError: If shapes do not fit or the margin is not positive.
     Source: Schroff, Kalenichenko, Philbin 2015, section 3.2.
     """
     embeddings = floating("embeddings", shape("embeddings", embeddings, None, None))
@@ -75,7 +73,9 @@ def semi_hard_triplets(embeddings, labels, margin=0.2):
     same = labels[:, None] == labels
     pairs = same & ~tf.eye(tf.shape(labels)[0], dtype=bool)
     near, far = distances[:, :, None], distances[:, None, :]  # of anchor and positive, of anchor and negative
-    fits = ~same[:, None, :] & (near < far) & (far < near + positive("margin", margin))  # (anchor, positive, negative)
+    fits = (
+        ~same[:, None, :] & (near < far) & (far < near + above_zero("margin", margin))
+    )  # (anchor, positive, negative)
     infinite = tf.constant(np.inf, distances.dtype)
     negative = tf.argmin(tf.where(fits, far, infinite), axis=2)
     chosen = tf.where(pairs & tf.reduce_any(fits, axis=2))  # (triplets, 2)
@@ -163,9 +163,7 @@ def train_embedding(images, labels, mining="semi-hard", steps=400, margin=0.2, b
 
     Returns:
         `(model, losses)`: from `build_embedding`, and the mean losses of the triplets of each step (steps,).
-
-    Raises:
-        ValueError: If the mining is unknown.
+    Raises: ValueError: If the mining is unknown.
     """
     if mining not in ("semi-hard", "random"):
         raise ValueError(f"mining: expected 'semi-hard' or 'random', got {mining!r}")
