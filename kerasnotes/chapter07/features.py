@@ -240,8 +240,8 @@ def _climb(report, model, x_test, steps):
     report.at_least("small steps: the activation's least rise, as a part of its largest", rises, -1e-6)
     ratio = [row[4] / row[3] for row in rows]
     report.at_least("picture made: activation over the best digit's, all layers", ratio, 1.0, trained=True)
-    report.table("mean activation of the first filters that answer, pictures of one norm", ["layer", "filters", "at the start",
-                 "best digit", "picture made"], rows)  # fmt: skip
+    report.table("mean activation of the first filters that answer, pictures of one norm",
+                 ["layer", "filters", "at the start", "best digit", "picture made"], rows)  # fmt: skip
     figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.8))
     plots.tiles(np.array(made), left, labels=LAYERS)
     left.set_title("Pictures that excite a filter most")
