@@ -157,9 +157,7 @@ def shadow_distance(a, b, directions=16):
 
 
 def example():
-    """The lines that differ, and one hinge loss by Keras and by ours."""
-    for name, member in {"least squares": least_squares_gan, "hinge": hinge_gan}.items():
-        print(f"GAN (−) against {name} (+):", *changed_lines(gan, member), sep="\n  ")
+    """The hinge loss by Keras and by ours, and a short game."""
     generator, discriminator = parallel_mlp(1, 2, (8,), 2, 0), parallel_mlp(1, 2, (8,), 1, 1)
     samples = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)
     tell, fool = hinge_gan(generator, discriminator, samples, learning_rate=0.01)
@@ -168,7 +166,8 @@ def example():
     hinge = keras.losses.Hinge()  # labels −1 and 1, the mean of max(1 − label · value, 0)
     by_keras = hinge(tf.ones((1, 64, 1)), values[0]) + hinge(-tf.ones((1, 64, 1)), values[1])
     print("the hinge by Keras and by ours:", float(by_keras), float(tell.loss(order, noise)))
-    print("losses after 20 steps:", play([tell, fool], draw_batches(100, (1, 64), 2), 20)[-1])
+    losses = play([tell, fool], draw_batches(100, (1, 64), 2), 20)
+    print("losses of both players in the last of twenty steps:", losses[-1])
 
 
 def lesson(
