@@ -190,7 +190,7 @@ def _both_sides(report, seed):
     smallest = np.delete(found["masked"], 6).min()
     report.at_least("a hidden word: smallest change of its logits by a word on either side", smallest, 1e-6)
     report.at_least("a causal model at the same place: by a word on the left", found["causal"][:6].min(), 1e-6)
-    report.check("by a word on the right", found["causal"][7:], np.zeros(5), rtol=0, atol=0)
+    report.at_most("by a word on the right: largest change", found["causal"][7:].max(), 1e-5)
 
 
 def _tied(report, seed):
@@ -269,6 +269,7 @@ def _draw(report, losses, best, right):
     series = {"model": losses, "least possible": best}
     plots.curves(np.arange(1, STEPS + 1), series, xlabel="place of the hidden word", ylabel="loss, nats", ax=left,
                  marker="o", title="Close to the best that is possible")  # fmt: skip
+    left.set_xticks(range(1, STEPS + 1, 3))
     means, errors = zip(*(plots.mean_and_error(values) for values in right.values()), strict=True)
     plots.bars([*right], means, errors=errors, ylabel="right answers, share", title="Few labels", ax=other)
     report.figure("Filled gaps, then few labels", figure, alt="Left: loss of a hidden word by its place, and the least "
