@@ -12,5 +12,6 @@ LESSONS = (
     "reparameterization",
     "likelihood_bounds",
     "vae",
+    "pixel_cnn",
 )
 BUDGET = 150  # seconds of the whole chapter at default scale, on two CPU cores
