@@ -13,5 +13,6 @@ LESSONS = (
     "likelihood_bounds",
     "vae",
     "pixel_cnn",
+    "pixel_rnn",
 )
 BUDGET = 150  # seconds of the whole chapter at default scale, on two CPU cores
