@@ -6,7 +6,7 @@ should see: gradients that are exactly 0 at later pixels, and also in a wedge of
 pictures of 3 × 3 with probabilities that add up to 1; nats an image to hold against the variational autoencoder; and
 digits whose lower half is drawn pixel by pixel, each time another one.
 
-Notes: chapter 10, "PixelCNN" (PixelCNN).
+Notes: chapter 10, "PixelCNN" (逐像素生成：PixelCNN).
 Source: van den Oord, Kalchbrenner, Kavukcuoglu 2016, arXiv:1601.06759 (masks A and B, published nats); van den Oord et
 al. 2016, arXiv:1606.05328 (the blind spot).
 """
@@ -103,7 +103,7 @@ def log_likelihood(images, model):
 
     @tf.function(reduce_retracing=True)
     def of_batch(x):
-        return -pixel_cross_entropy(tf.reshape(x, [len(x), -1]), tf.reshape(model(x), [len(x), -1]))
+        return -pixel_cross_entropy(*(tf.reshape(each, [tf.shape(x)[0], -1]) for each in (x, model(x))))
 
     return np.concatenate([of_batch(images[i : i + 500]) for i in range(0, len(images), 500)]).astype(np.float64)
 

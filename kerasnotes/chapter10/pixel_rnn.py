@@ -1,4 +1,4 @@
-"""Two LSTMs that run along diagonals share all earlier pixels between them, so that no pixel is out of sight.
+"""Two LSTMs that run along diagonals share out all earlier pixels, so that none of them is out of sight.
 
 A state that walks from pixel to pixel would take 784 steps for a digit. On a diagonal no pixel needs another one, so
 all its states are computed at once, and 55 steps do. One LSTM brings what lies to the left of a pixel, the other what
@@ -6,7 +6,7 @@ lies above and not to the left. What the reader should see: gradients at every e
 have a blind spot; a skewed image that turns diagonals into columns, and Keras's `ConvLSTM1D` over these columns as the
 same computation; and fewer nats an image than a masked network that has seen the same digits.
 
-Notes: chapter 10, "PixelRNN" (PixelRNN).
+Notes: chapter 10, "PixelRNN" (逐像素生成：PixelRNN).
 Source: van den Oord, Kalchbrenner, Kavukcuoglu 2016, arXiv:1601.06759 (Diagonal BiLSTM, published nats).
 """
 
