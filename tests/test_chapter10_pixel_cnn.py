@@ -55,7 +55,7 @@ def test_mask_a_shows_nothing_through_a_kernel_of_one():
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (3, 2)])
 def test_all_pictures_together_have_probability_1(height, width):
-    model = build_pixel_cnn(5, 2, first_kernel_size=5, seed=height)
+    model = build_pixel_cnn(5, 2, first_size=5, seed=height)
     np.testing.assert_allclose(np.exp(log_likelihood(pictures(height, width), model)).sum(), 1, rtol=1e-5)
 
 
@@ -73,7 +73,7 @@ def test_the_likelihood_is_the_product_of_predictions_one_by_one():
 
 @pytest.mark.parametrize("place", [(0, 0), (2, 2), (4, 1)])
 def test_gradients_only_at_earlier_pixels(place):
-    model = build_pixel_cnn(8, 4, first_kernel_size=3, seed=1)
+    model = build_pixel_cnn(8, 4, first_size=3, seed=1)
     noise = np.random.default_rng(0).integers(0, 2, (8, 5, 5, 1))
     gradient = input_gradients(model, noise, *place).ravel()
     number = 5 * place[0] + place[1]
@@ -99,7 +99,7 @@ def test_draws_follow_the_predictions():
 
 
 def test_draws_have_the_models_frequencies():
-    model = build_pixel_cnn(4, 1, first_kernel_size=3, seed=5)
+    model = build_pixel_cnn(4, 1, first_size=3, seed=5)
     drawn = sample_pixels(model, 4000, (2, 2), seed=1)
     p = np.exp(log_likelihood(pictures(2, 2), model))
     counted = np.bincount(drawn.reshape(-1, 4).astype(int) @ [8, 4, 2, 1], minlength=16) / 4000

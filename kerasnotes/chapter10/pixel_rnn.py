@@ -22,7 +22,7 @@ from kerasnotes.parts import layer_seeds, shape, whole
 
 SMOKE = {"images": 32, "epochs": 1, "units": 2, "test_images": 20}
 FULL = {"images": 60000, "epochs": 20, "units": 64}
-SECONDS = 35
+SECONDS = 39
 
 
 def skew(x):
@@ -169,7 +169,7 @@ def by_conv_lstm(x, kernel, recurrent_kernel):
     return unskew(tf.transpose(layer(columns), [0, 2, 1, 3]))
 
 
-def lesson(report, *, images: int = 8000, units: int = 16, epochs: int = 1, test_images: int = 2000, seed: int = 0):
+def lesson(report, *, images: int = 8000, units: int = 16, epochs: int = 1, test_images: int = 1000, seed: int = 0):
     """Look where a pixel looks, compare with Keras, add up probabilities, and learn digits beside a masked network.
 
     Args:
@@ -215,7 +215,7 @@ def _same_as_keras(report, seed):
     report.check("steps in a row for 28 × 28 pixels", skew(tf.zeros((1, 28, 28, 1))).shape[2], 55)
 
 
-def _learn(report, images, units, epochs, test_images, seed, batch_size=16, points=8):
+def _learn(report, images, units, epochs, test_images, seed, batch_size=16, points=4):
     """Train both kinds on the same digits. Returns digits seen, and by name the test nats after so many."""
     (x, _), (x_test, _) = data.mnist()
     x = binarize(x[:images], (seed, 4))
@@ -223,7 +223,7 @@ def _learn(report, images, units, epochs, test_images, seed, batch_size=16, poin
     steps = max(1, epochs * len(x) // batch_size // points)  # between two looks at the test digits
     results, curves, rows = {}, {}, []
     for name, model, rate in (
-        ("masked convolutions", build_pixel_cnn(24, 2, seed=(seed, 6)), 5e-3),
+        ("masked convolutions", build_pixel_cnn(positions=False, seed=(seed, 6)), 5e-3),
         ("diagonal LSTMs", build_pixel_rnn(units, (seed, 7)), 1e-2),
     ):
         model.build((None, 28, 28, 1))
@@ -242,9 +242,13 @@ def _learn(report, images, units, epochs, test_images, seed, batch_size=16, poin
         error = float(results[name].std() / np.sqrt(len(x_test)))
         rows.append([name, model.count_params(), 55 if "LSTM" in name else 1, (float(results[name].mean()), error),
                      round(seconds, 1)])  # fmt: skip
-    rows.append(["PixelCNN, published, many more digits", None, 1, 81.3, None])
+    rows.append(["PixelCNN, published", None, 1, 81.3, None])
     columns = ["network", "weights", "steps in a row for all pixels", "−ln p, nats a test image", "seconds of training"]
     report.table("binarized MNIST after the same digits", columns, rows)
+    report.note(
+        "Neither network is told where a pixel lies, as that of the lesson on PixelCNN is. Both are small and have seen "
+        "few digits: what is compared is what they make of them."
+    )
     ours = results["diagonal LSTMs"]
     report.at_most("−ln p of a test image, diagonal LSTMs, nats", got=ours.mean(), bound=101.0, trained=True)
     gain = np.mean(results["masked convolutions"] - ours)
