@@ -14,5 +14,6 @@ LESSONS = (
     "vae",
     "pixel_cnn",
     "pixel_rnn",
+    "disentangling",
 )
 BUDGET = 265  # seconds of the whole chapter at default scale, on two CPU cores

@@ -246,8 +246,8 @@ def _learn(report, images, units, epochs, test_images, seed, batch_size=16, poin
     columns = ["network", "weights", "steps in a row for all pixels", "−ln p, nats a test image", "seconds of training"]
     report.table("binarized MNIST after the same digits", columns, rows)
     report.note(
-        "Neither network is told where a pixel lies, as that of the lesson on PixelCNN is. Both are small and have seen "
-        "few digits: what is compared is what they make of them."
+        "Neither network is told where a pixel lies, as that of the lesson on PixelCNN is. Both are small and saw "
+        "few digits: compared is what they make of them."
     )
     ours = results["diagonal LSTMs"]
     report.at_most("−ln p of a test image, diagonal LSTMs, nats", got=ours.mean(), bound=101.0, trained=True)
