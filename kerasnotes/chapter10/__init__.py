@@ -12,5 +12,8 @@ LESSONS = (
     "reparameterization",
     "likelihood_bounds",
     "vae",
+    "pixel_cnn",
+    "pixel_rnn",
+    "disentangling",
 )
-BUDGET = 150  # seconds of the whole chapter at default scale, on two CPU cores
+BUDGET = 265  # seconds of the whole chapter at default scale, on two CPU cores
