@@ -127,6 +127,7 @@ def _block(lesson, kind, record, width):
         columns, rows = record["columns"], [[number(cell) for cell in row] for row in record["rows"]]
         widths = _widths(list(zip(columns, *rows, strict=True)), width - GAP * (len(columns) - 1))
         if widths is None:
+            title.append(f" ({columns[0]})" if columns[0] else "")
             return Group(title, *(_row_as_lines(columns, row) for row in rows))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for i, column in enumerate(columns):
