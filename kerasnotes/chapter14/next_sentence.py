@@ -218,8 +218,8 @@ def _judged(report, model, vocabulary, train, test, epochs, learning_rate, seed)
     label = "second half only, any pairs: answered rightly, less three standard errors"
     report.at_least(label, rows[1][1] - 3 * rows[1][2], 0.5, trained=True)
     report.note(
-        f"Nothing is claimed for the network on fair pairs, {rows[0][1]:.2f} ± {rows[0][2]:.2f}: some thousand poems are "
-        "few to learn from what makes halves of a poem belong together."
+        f"Nothing is claimed for the network on fair pairs, {rows[0][1]:.2f} ± {rows[0][2]:.2f}: a few thousand poems "
+        "are few to learn from what makes halves of a poem belong together."
     )
     report.table("unseen pairs of halves", ["read", "answered rightly", "standard error"], table)
     return rows
