@@ -61,8 +61,10 @@ def test_every_epoch_has_gaps_of_its_own_and_unknown_words_are_none(monkeypatch)
         texts_read = np.where(targets >= 0, targets, inputs)
         assert sorted(texts_read.tolist()) == sorted(ids.tolist())  # each text once, in another order
         assert targets[targets >= 0].min() >= 2
-    (one, _), (other, _) = seen
+    (one, chosen), (other, later) = seen
     assert (one != other).any()
+    words = (np.where(chosen >= 0, chosen, one) > 1) & (np.where(later >= 0, later, other) > 1)
+    assert ((chosen >= 0) != (later >= 0))[words].any()  # other places, not the same ones under other texts
     assert (one != ids).any(axis=1).sum() > 20
     pretrain(small(), ids, epochs=1, seed=5)
     np.testing.assert_array_equal(seen[2], seen[0])
