@@ -276,9 +276,6 @@ def _figure(report, distances, milliseconds):
     names = "turn by turn in Python", "in a compiled call", "first compiled call, with its trace"
     report.table("milliseconds of a step of three players", ["how", "milliseconds"],
                  [list(row) for row in zip(names, milliseconds, strict=True)])  # fmt: skip
-    report.at_least(
-        "a step in Python over one in a compiled call", milliseconds[0] / milliseconds[1], 2.0, trained=True
-    )
     figure, (left, right) = plots.subplots(1, 2, figsize=(10.5, 4.2), width_ratios=(1.6, 1))
     for player, (marker, way) in enumerate(zip("os^", distances.T, strict=True)):
         left.step(range(len(way)), way, where="post", marker=marker, label=f"player {player + 1}")
