@@ -220,7 +220,9 @@ def _gaps(report, model, ids, train, test, words, seed):
     by_count = np.tile(np.log(counts), (len(right), 1)).astype(np.float32)
     rows = [[name, float(masked_loss(right, each)), float(np.mean(np.argmax(each, axis=-1) == right))] for name, each
             in (("frequencies of words", by_count), ("network", tf.concat(parts, axis=0)))]  # fmt: skip
-    report.table(f"{len(right)} gaps in {len(test)} unseen reviews", ["filled by", "loss, nats", "right"], rows)
+    report.table(
+        f"gaps in {len(test)} unseen reviews, {len(right)} of them", ["filled by", "loss, nats", "right"], rows
+    )
     (_, base, often), (_, loss, found) = rows
     report.at_most("unseen gaps: loss of the network minus that of frequencies", loss - base, -0.2, trained=True)
     report.at_least(
@@ -266,7 +268,7 @@ def _judged(report, models, reviews, labels, draws, sizes, seed):
         found = plots.mean_and_error(np.concatenate([shares, shares[:1] - shares[1:2]]).T)
         names = (*STARTS, "pre-trained minus from scratch")
         rows += [[count, *row] for row in zip(names, *(each.tolist() for each in found), strict=True)]
-    report.table(f"{len(test)} unseen reviews, and the error by their choice",
+    report.table(f"unseen reviews, {len(test)}, and the error by their choice",
                  ["labels", "start", "share judged rightly", "standard error"], rows)  # fmt: skip
     return rows[-4:]
 
