@@ -64,8 +64,7 @@ def pretrain(model, ids, epochs, learning_rate=3e-3, batch_size=64, seed=0, trac
     Returns:
         History: `{"loss": mean loss of a gap for each epoch}`, in nats.
 
-    Raises:
-        ValueError: If an id or an argument is out of range.
+    Raises: ValueError: If an id or an argument is out of range.
     """
     size, samples = model.bias.shape[0], len(shape("ids", np.asarray(ids), None, None))
     filler, history = GapFiller(model), {"loss": []}
@@ -220,9 +219,8 @@ def _gaps(report, model, ids, train, test, words, seed):
     by_count = np.tile(np.log(counts), (len(right), 1)).astype(np.float32)
     rows = [[name, float(masked_loss(right, each)), float(np.mean(np.argmax(each, axis=-1) == right))] for name, each
             in (("frequencies of words", by_count), ("network", tf.concat(parts, axis=0)))]  # fmt: skip
-    report.table(
-        f"gaps in {len(test)} unseen reviews, {len(right)} of them", ["filled by", "loss, nats", "right"], rows
-    )
+    report.table(f"gaps in {len(test)} unseen reviews, {len(right)} of them",
+                 ["filled by", "loss, nats", "right"], rows)  # fmt: skip
     (_, base, often), (_, loss, found) = rows
     report.at_most("unseen gaps: loss of the network minus that of frequencies", loss - base, -0.2, trained=True)
     report.at_least(
