@@ -17,6 +17,7 @@ from kerasnotes.chapter13.translation import (
     compile_translator,
     known_words,
     learning_pairs,
+    rise_and_fall,
     smoothed_loss,
     translation_bleu,
     word_accuracy,
@@ -97,6 +98,16 @@ def test_the_rate_rises_for_an_eighth_and_then_falls(corpus):
     assert rates[10] == pytest.approx(1e-2, rel=1e-3)
     assert rates[0] < 1e-3
     assert rates[80] < 3e-4
+
+
+@pytest.mark.parametrize(("steps", "share", "end"), [(80, 1 / 8, 0.02), (50, 0.1, 0.0), (3, 0.1, 0.5)])
+def test_rise_and_fall_is_a_line_and_a_cosine(steps, share, end):
+    rise = max(1, int(share * steps))
+    step = np.arange(steps + 1)
+    fall = np.clip((step - rise) / max(1, steps - rise), 0, 1)
+    want = np.where(step < rise, 0.05 + 0.95 * step / rise, end + (1 - end) * (1 + np.cos(np.pi * fall)) / 2)
+    rate = rise_and_fall(2.0, steps, share, end)
+    np.testing.assert_allclose([float(rate(each)) for each in step], 2 * want, rtol=1e-5, atol=1e-6)
 
 
 def test_the_cited_figure_stands_in_chapter_09s_record():

@@ -64,18 +64,32 @@ def build_translator(corpus, units=128, num_heads=4, hidden_units=256, layers=2,
     return Transformer(*parts)
 
 
+def rise_and_fall(learning_rate, steps, share=1 / 8, end=0.02):
+    """A learning rate for a Transformer: a straight way up from a twentieth of it, then a cosine down.
+
+    Args:
+        learning_rate: Largest rate.
+        steps: Steps of the whole training.
+        share: Share of the steps that lead up; one at least.
+        end: What is left of the largest rate at the end.
+
+    Returns: A `keras.optimizers.schedules.CosineDecay`.
+    """
+    rise = max(1, int(share * steps))
+    return keras.optimizers.schedules.CosineDecay(
+        learning_rate / 20, max(1, steps - rise), end, warmup_target=learning_rate, warmup_steps=rise
+    )
+
+
 def compile_translator(model, steps, learning_rate=2e-3, smoothing=0.1):
-    """Adam with a warm-up and a falling rate, and the smoothed loss.
+    """Adam with a rate that rises and falls, and the smoothed loss.
 
     Args:
         model: A `Transformer`.
-        steps: Steps of the whole training.
-        learning_rate: Largest rate; an eighth of the steps lead up to it, a cosine down from it.
+        steps, learning_rate: As in `rise_and_fall`.
         smoothing: As in `smoothed_loss`.
     """
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.05 * learning_rate, steps - steps // 8, 0.02, warmup_target=learning_rate, warmup_steps=max(1, steps // 8)
-    )
+    rate = rise_and_fall(learning_rate, steps)
     model.compile(keras.optimizers.Adam(rate, beta_2=0.98), lambda y, logits: smoothed_loss(y, logits, smoothing))
 
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 from kerasnotes import data, plots, training
 from kerasnotes.chapter08.sequences import Vocabulary, pad, split_words
 from kerasnotes.chapter09.sentiment import build_classifier, families, near_duplicates
+from kerasnotes.chapter13.translation import rise_and_fall
 from kerasnotes.chapter14.masked_language_model import MaskedLanguageModel
 from kerasnotes.chapter14.masked_words import mask_tokens, masked_loss
 from kerasnotes.parts import layer_seeds, positive, shape, share, whole
@@ -77,10 +78,7 @@ def pretrain(model, ids, epochs, learning_rate=3e-3, batch_size=64, seed=0, trac
 
 
 def _falling(learning_rate, steps):
-    warmup = max(1, steps // 10)
-    rate = {"warmup_target": positive("learning_rate", learning_rate), "warmup_steps": warmup}
-    rate = keras.optimizers.schedules.CosineDecay(0.0, max(1, steps - warmup), 0.02, **rate)
-    return keras.optimizers.Adam(rate, beta_2=0.98)
+    return keras.optimizers.Adam(rise_and_fall(positive("learning_rate", learning_rate), steps, 0.1), beta_2=0.98)
 
 
 def _one_epoch(model, x, y, batch_size):

@@ -18,6 +18,7 @@ import numpy as np
 
 from kerasnotes import data, plots, training
 from kerasnotes.chapter08.counting_models import interpolation_weights, ngram_probabilities, text_ids
+from kerasnotes.chapter13.translation import rise_and_fall
 from kerasnotes.chapter14.gpt import Gpt, generate, token_losses
 from kerasnotes.chapter14.subwords import BytePairEncoding, learn_merges
 from kerasnotes.parts import whole
@@ -85,9 +86,7 @@ def perplexity_per_character(model, ids, characters):
 
 def compile_gpt(model, steps, learning_rate=3e-3):
     """Adam with β₂ 0.99 on Keras's cross-entropy; a tenth of the steps lead up to the rate, a cosine down to 0."""
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.05 * learning_rate, steps - steps // 10, 0.0, warmup_target=learning_rate, warmup_steps=max(1, steps // 10)
-    )
+    rate = rise_and_fall(learning_rate, steps, share=0.1, end=0.0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(rate, beta_2=0.99), loss)
 

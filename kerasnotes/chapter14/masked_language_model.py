@@ -16,6 +16,7 @@ import tensorflow as tf
 from kerasnotes import plots, training
 from kerasnotes.chapter13.attention import padding_mask
 from kerasnotes.chapter13.transformer_block import EncoderBlock
+from kerasnotes.chapter13.translation import rise_and_fall
 from kerasnotes.chapter14.gpt import Gpt
 from kerasnotes.chapter14.known_texts import best_masked_loss, chain_transitions, class_chain, majority_labels
 from kerasnotes.chapter14.masked_words import mask_tokens, masked_loss
@@ -124,10 +125,7 @@ class TextClassifier(keras.Model):
 
 def compile_masked(model, steps, learning_rate=3e-3):
     """Adam on `masked_loss`; a tenth of the steps lead up to the rate, a cosine down from it."""
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.05 * learning_rate, steps - steps // 10, 0.02, warmup_target=learning_rate, warmup_steps=max(1, steps // 10)
-    )
-    model.compile(keras.optimizers.Adam(rate, beta_2=0.98), masked_loss)
+    model.compile(keras.optimizers.Adam(rise_and_fall(learning_rate, steps, share=0.1), beta_2=0.98), masked_loss)
 
 
 def example():

@@ -15,6 +15,7 @@ import numpy as np
 from kerasnotes import data, plots, training
 from kerasnotes.chapter08.sequences import Vocabulary
 from kerasnotes.chapter09.sentiment import families
+from kerasnotes.chapter13.translation import rise_and_fall
 from kerasnotes.chapter14.masked_language_model import MaskedLanguageModel
 from kerasnotes.chapter14.masked_words import next_sentence_pairs, pack_pair
 from kerasnotes.parts import layer_seeds
@@ -184,9 +185,7 @@ def _draws(report, poems, seed):
 def _judged(report, model, vocabulary, train, test, epochs, learning_rate, seed):
     """Unseen pairs by networks and by shared characters: rows of a name, the share right and its error."""
     classifier, size = build_pair_classifier(model, seed=(seed, 5)), int(0.47 * len(train)) // 64 * 64
-    rate = keras.optimizers.schedules.CosineDecay(
-        learning_rate / 20, max(1, epochs * size // 72), 0.02, warmup_target=learning_rate, warmup_steps=size // 64
-    )
+    rate = rise_and_fall(learning_rate, epochs * size // 64)
     classifier.compile(keras.optimizers.Adam(rate, beta_2=0.98), keras.losses.BinaryCrossentropy(from_logits=True))
     start, restart, rows = classifier.get_weights(), training.restarter(classifier), []
 

@@ -17,6 +17,7 @@ import numpy as np
 from kerasnotes import plots, training
 from kerasnotes.chapter09.encoder_decoder import greedy_decode, likeliest, sentence_loss
 from kerasnotes.chapter13.transformer import Transformer, TransformerDecoder, TransformerEncoder
+from kerasnotes.chapter13.translation import rise_and_fall
 from kerasnotes.parts import positive, share, whole
 
 SMOKE = {"steps": 4, "units": 8, "layers": 1}
@@ -229,10 +230,7 @@ def _network(units, layers, steps, learning_rate, seed):
     size = FIRST_SENTINEL + SENTINELS
     model = Transformer(*(kind(size, units, **arguments, layers=layers, seed=(seed, number))
                           for kind, number in ((TransformerEncoder, 4), (TransformerDecoder, 5))))  # fmt: skip
-    warmup = max(1, steps // 8)
-    rate = {"warmup_target": learning_rate, "warmup_steps": warmup}
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate / 20, steps - warmup, 0.02, **rate)
-    model.compile(keras.optimizers.Adam(rate, beta_2=0.98), sentence_loss())
+    model.compile(keras.optimizers.Adam(rise_and_fall(learning_rate, steps), beta_2=0.98), sentence_loss())
     return model, model.get_weights(), training.restarter(model)
 
 
