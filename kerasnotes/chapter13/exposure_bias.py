@@ -153,6 +153,7 @@ def _train(report, corpus, units, epochs, rate, seed):
     model, batch, runs = build_translator(corpus, units, hidden_units=4 * units, seed=seed), 64, {}
     batch = min(batch, len(corpus.train.source))
     compile_translator(model, epochs * (len(corpus.train.source) // batch), learning_rate=4e-3)
+    form = "xla" if len(corpus.train.source) >= 100 * batch else "loop"  # products of 64 units are small enough for it
     start, restart = model.get_weights(), training.restarter(model)
     for name, wrong in (("right words", 0.0), ("some wrong words", rate)):
         restart(start)
@@ -161,8 +162,7 @@ def _train(report, corpus, units, epochs, rate, seed):
                 corpus.train.target_in, wrong, len(corpus.target_vocabulary), corpus.start, (seed, epoch)
             )
             learnt = learning_pairs(corpus.train, read, batch)
-            training.fit(model, *learnt, batch_size=batch, seed=seed, initial_epoch=epoch, epochs=epoch + 1,
-                         form="loop")  # fmt: skip
+            training.fit(model, *learnt, batch_size=batch, seed=seed, initial_epoch=epoch, epochs=epoch + 1, form=form)
         runs[name] = _examine(report, corpus, model, name, seed)
     return runs
 
