@@ -175,8 +175,8 @@ def lesson(
     vocabulary: int = 1500,
     units: int = 64,
     epochs: int = 8,
-    student_epochs: int = 14,
-    timed: int = 6,
+    student_epochs: int = 13,
+    timed: int = 4,
     seed: int = 0,
 ):
     """Train a teacher, let a student learn its translations, and compare what both write.
@@ -199,13 +199,14 @@ def lesson(
     batch = min(64, len(corpus.train.source))
     compile_translator(teacher, epochs * (len(corpus.train.source) // batch), learning_rate=4e-3)
     learnt = learning_pairs(corpus.train, batch_size=batch)
-    training.fit(teacher, *learnt, batch_size=batch, epochs=epochs, seed=seed, track=report.track)
-    student = _student(report, corpus, teacher, units, student_epochs, batch, seed)
+    form = "xla" if len(learnt[1]) >= 100 * batch else "loop"  # products of 64 units are small enough for it
+    training.fit(teacher, *learnt, batch_size=batch, epochs=epochs, form=form, seed=seed, track=report.track)
+    student = _student(report, corpus, teacher, units, student_epochs, batch, form, seed)
     _compare(report, corpus, teacher, student)
     _seconds(report, corpus, teacher, student, timed)
 
 
-def _student(report, corpus, teacher, units, epochs, batch, seed):
+def _student(report, corpus, teacher, units, epochs, batch, form, seed):
     source, longest = corpus.train.source, corpus.longest + 1
     words = cut_after_end(greedy_decode(teacher, source, corpus.start, corpus.end, longest), corpus.end)
     kept = np.flatnonzero(words[:, 0] > 0)
@@ -221,7 +222,6 @@ def _student(report, corpus, teacher, units, epochs, batch, seed):
         if epoch == 0:
             again = np.where(read == student.mask_id, targets, read)
             report.check("what is hidden is asked, and nothing else", again, words)
-        form = "xla" if len(kept) > 100 * batch else "loop"  # products of 64 units are small enough for it
         asked = (targets, (words > 0).sum(axis=1) - 1)
         training.fit(student, (source, read), asked, batch_size=batch, initial_epoch=epoch, epochs=epoch + 1,
                      form=form, seed=seed)  # fmt: skip

@@ -207,7 +207,8 @@ def _train(report, model, corpus, epochs, learning_rate, smoothing, seed):
     compile_translator(model, epochs * (len(corpus.train.source) // batch), learning_rate, smoothing)
     watch = keras.callbacks.LambdaCallback(on_epoch_end=look)
     learnt = learning_pairs(corpus.train, batch_size=batch)
-    history = training.fit(model, *learnt, batch_size=batch, epochs=epochs, seed=seed,
+    form = "xla" if len(learnt[1]) >= 100 * batch else "loop"  # worth its compiling in a long training of this size
+    history = training.fit(model, *learnt, batch_size=batch, epochs=epochs, form=form, seed=seed,
                            callbacks=[watch], track=report.track).history  # fmt: skip
     return {"training loss": history["loss"], "held-out loss": held_out, "held-out BLEU": scores}
 
