@@ -3,7 +3,8 @@
 A small dense network applied at every position of a picture is a convolution of the window's size, followed by 1 × 1
 convolutions with the same weights: the same outputs, and nothing saved yet. If the detector's work is spread over
 layers that look at small blocks, neighbouring positions share most of it, with fewer weights. Both detectors then find
-and read digits on large pictures.
+and read digits on large pictures; the bound of 0.9 on how many, and the number of windows to learn from, were chosen
+after runs had been seen.
 
 Notes: chapter 06, "Receptive field; scanning with a small network" (感受野, 用多层感知机扫描).
 Source: LeCun et al. 1998, doi:10.1109/5.726791 (space displacement networks); Sermanet et al. 2013, arXiv:1312.6229,

@@ -7,7 +7,7 @@ weights. With other weights each new pixel adds up what overlaps there; unless t
 neighbours add up different numbers of weights, and a flat picture comes out as a checkerboard.
 
 Notes: chapter 06, "Backpropagation through convolutions" (卷积的反向传播).
-Source: Dumoulin and Visin 2016, arXiv:1603.07285, section 4; Odena, Dumoulin and Olah 2016, doi:10.23915/distill.00003.
+Source: Dumoulin and Visin 2016, arXiv:1603.07285, chapter 4; Odena, Dumoulin and Olah 2016, doi:10.23915/distill.00003.
 """
 
 import keras
@@ -41,7 +41,7 @@ def transposed_conv2d(x, w, strides=1, padding="VALID"):
     Raises:
         ValueError: If the shapes do not fit or an argument is out of range.
 
-    Source: Dumoulin and Visin 2016, section 4.
+    Source: Dumoulin and Visin 2016, chapter 4.
     """
     x, w, strides = four_axes("x", x), four_axes("w", w), pair("strides", strides)
     if padding not in ("VALID", "SAME"):

@@ -131,7 +131,7 @@ def proposal_loss(odds, deltas, kinds, wanted, seed):
         kinds, wanted: From `proposal_targets`.
         seed: Two integers that choose, out of the many anchors without an object, 128 for each canvas.
     Returns: The sum of both, each a mean over the anchors that take part.
-    Source: Ren et al. 2015, section 3.1.2 (256 anchors a picture, half of them with an object at most).
+    Source: Ren et al. 2015, sections 3.1.2 and 3.1.3 (256 anchors a picture, half of them with an object at most).
     """
     chance = tf.where(kinds == 0, tf.random.stateless_uniform(tf.shape(kinds), seed), -1.0)
     least = tf.math.top_k(chance, min(NEGATIVES, kinds.shape[1])).values[:, -1:]

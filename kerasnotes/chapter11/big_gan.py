@@ -3,12 +3,12 @@
 BigGAN is a conditional GAN made large, kept steady by a few plain parts, each of which can be held against what it
 should be. What the reader should see: a largest singular value found by multiplying, and a layer divided by it that
 stretches nothing; batch normalization whose scale and shift belong to a class; a penalty that leaves lengths free and
-asks for right angles; and a trained generator fed with noise cut off at smaller and smaller thresholds, whose digits
-a classifier is surer and surer of, while they grow more and more alike.
+asks for right angles; and a trained generator fed with noise cut off at smaller and smaller thresholds, whose digits a
+classifier is surer and surer of, while they grow more and more alike. Thresholds and steps were chosen after runs.
 
 Notes: chapter 11, "BigGAN" (大规模对抗网络 BigGAN).
-Source: Brock, Donahue, Simonyan 2019, arXiv:1809.11096, section 3; Miyato et al. 2018, arXiv:1802.05957, section 2
-(spectral normalization); Lim and Ye 2017, arXiv:1705.02894 (hinge loss); de Vries et al. 2017, arXiv:1707.00683
+Source: Brock, Donahue, Simonyan 2019, arXiv:1809.11096; Miyato et al. 2018, arXiv:1802.05957, section 2 (spectral
+normalization); Lim and Ye 2017, arXiv:1705.02894 (hinge loss); de Vries et al. 2017, arXiv:1707.00683
 (conditional batch normalization).
 """
 
@@ -88,7 +88,7 @@ def orthogonal_penalty(w):
 
     Returns: A scalar tensor, ‖WᵀW ⊙ (1 − I)‖², to be multiplied by a small factor (the paper's: 0.0001).
 
-    Source: Brock et al. 2019, arXiv:1809.11096, section 3.1.
+    Source: Brock et al. 2019, arXiv:1809.11096.
     """
     w = floating("w", w)
     w = tf.reshape(w, (-1, w.shape[-1]))
@@ -142,7 +142,7 @@ def truncated_normal(shape, threshold, seed):
 
     Raises: ValueError: If the threshold is not positive.
 
-    Source: Brock et al. 2019, arXiv:1809.11096, section 3.1 (the truncation trick).
+    Source: Brock et al. 2019, arXiv:1809.11096 (the truncation trick).
     """
     positive("threshold", threshold)
     rng = np.random.default_rng(seed)

@@ -71,7 +71,7 @@ def build_conditional_discriminator(classes, channels=(16, 32, 64), seed=0):
 
     Raises: ValueError: If a size is not a positive whole number, or `channels` are not three.
 
-    Source: Miyato and Koyama 2018, arXiv:1802.05637, section 3.
+    Source: Miyato and Koyama 2018, arXiv:1802.05637, section 2.
     """
     _three(channels)
     layers, start = keras.layers, _starts((seed, 2))

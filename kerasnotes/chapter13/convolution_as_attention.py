@@ -6,7 +6,7 @@ should see: the difference falls by a factor of e for each unit of steepness, do
 into focus; and what plain self-attention, without positions, cannot do: it commutes with every shuffling of pixels.
 
 Notes: chapter 13, "Self-attention and CNN" (自注意力与CNN).
-Source: Cordonnier, Loukas, Jaggi 2020, arXiv:1911.03584, theorem 1 and lemma 1.
+Source: Cordonnier, Loukas, Jaggi 2020, arXiv:1911.03584, theorem 1, lemmas 1 and 2.
 """
 
 import numpy as np
@@ -49,7 +49,7 @@ def attention_vector(offset, alpha):
     Returns:
         Array (3,). Encoding times vector is -α‖δ - Δ‖² and a constant, α‖Δ‖², which a softmax does not see.
 
-    Source: Cordonnier et al. 2020, lemma 1.
+    Source: Cordonnier et al. 2020, lemma 2.
     """
     offset = shape("offset", np.asarray(offset, float), 2)
     return -positive("alpha", alpha) * np.array([1.0, *(-2 * offset)])

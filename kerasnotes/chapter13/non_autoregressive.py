@@ -122,7 +122,7 @@ def rescore(teacher, source, candidates, start=2, end=3):
     Returns:
         Array (batch,): which of the several.
 
-    Source: Gu et al. 2018, section 4 (noisy parallel decoding).
+    Source: Gu et al. 2018, section 3.4 (noisy parallel decoding).
     """
     candidates = shape("candidates", np.asarray(candidates), len(source), None, None)
     batch, several, steps = candidates.shape

@@ -6,7 +6,7 @@ mask-predict, which hides the least certain words and writes them again; and one
 however long the sentence is. How many words to write, something else must say: a length, or a number for each word.
 
 Notes: chapter 13, "Non-autoregressive model" (非自回归模型).
-Source: Ghazvininejad et al. 2019, arXiv:1904.09324, section 2 (mask-predict); Gu et al. 2018, arXiv:1711.02281
+Source: Ghazvininejad et al. 2019, arXiv:1904.09324, section 3 (mask-predict); Gu et al. 2018, arXiv:1711.02281
 (words in parallel, fertilities, the problem of several translations).
 """
 
@@ -43,7 +43,7 @@ def masks_left(length, iterations, step):
         iterations: Number of steps in all.
         step: Steps that are done, 1 to `iterations`.
 
-    Source: Ghazvininejad et al. 2019, section 2.
+    Source: Ghazvininejad et al. 2019, section 3.
     """
     return np.asarray(length) * (whole("iterations", iterations) - whole("step", step)) // iterations
 
@@ -62,7 +62,7 @@ def mask_predict(predict, lengths, iterations, mask_id, max_length=None):
         `(ids, log_probabilities)`, both (batch, max_length): the words and zeros behind them, and the log-probability
         that each word had when it was written, 0 at padding.
 
-    Source: Ghazvininejad et al. 2019, section 2.
+    Source: Ghazvininejad et al. 2019, section 3.
     """
     lengths = np.asarray(lengths)
     ids = placeholders(lengths, lengths.max() if max_length is None else max_length, mask_id)

@@ -6,7 +6,7 @@ a fixed number of places, and tokens that come too late get nothing; left alone 
 small loss for balance, which reaches the router through its probabilities only, makes tokens spread and errors fall.
 
 Notes: chapter 14, "Switch Transformer" (开关Transformer).
-Source: Fedus, Zoph, Shazeer 2022, arXiv:2101.03961, section 2.2, equations 1 to 6; Shazeer et al. 2017,
+Source: Fedus, Zoph, Shazeer 2022, arXiv:2101.03961, sections 2.1 and 2.2, equations 1 to 6; Shazeer et al. 2017,
 arXiv:1701.06538.
 """
 

@@ -6,7 +6,7 @@ digits of 784 numbers in a drawer where each lies beside its like; and what the 
 centres, in distance and in purity.
 
 Notes: chapter 15, "Self-organizing map" (自组织映射: 应用).
-Source: Kohonen 2013, doi:10.1016/j.neunet.2012.09.018, section 4 (batch steps from a start in the plane of two
+Source: Kohonen 2013, doi:10.1016/j.neunet.2012.09.018, section 4.3 (batch steps from a start in the plane of two
 principal components); Kiviluoto 1996, doi:10.1109/ICNN.1996.548907 (topographic error).
 """
 
@@ -41,7 +41,7 @@ def fit_map(x, rows, columns, steps, last_radius=0.5):
     Raises:
         ValueError: If samples do not fit or a number is out of range.
 
-    Source: Kohonen 2013, section 4.
+    Source: Kohonen 2013, section 4.3.
     """
     x = shape("x", np.asarray_chkfinite(x), None, None)
     som = SelfOrganizingMap(rows, columns, x.shape[1], seed=0)

@@ -8,8 +8,8 @@ law of their density, the power 2/3, that nobody has told it.
 
 Notes: chapter 15, "Self-organizing map" (自组织映射).
 Source: Kohonen 1982, doi:10.1007/BF00337288; Kohonen 2013, doi:10.1016/j.neunet.2012.09.018, equation 8 (batch step);
-Kiviluoto 1996, doi:10.1109/ICNN.1996.548907 (topographic error); Ritter and Schulten 1986, doi:10.1007/BF00320480,
-equation 11 (density of units).
+Kiviluoto 1996, doi:10.1109/ICNN.1996.548907 (topographic error); Ritter and Schulten 1986, doi:10.1007/BF00320480
+(density of units).
 """
 
 import numpy as np
