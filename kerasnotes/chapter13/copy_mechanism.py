@@ -143,7 +143,7 @@ def example():
     print("untrained: sums", probabilities.numpy().sum(-1).round(3)[0], "gate", gate.numpy()[0].round(2))
 
 
-def lesson(report, *, samples: int = 4000, units: int = 32, epochs: int = 6, seed: int = 0):
+def lesson(report, *, samples: int = 4000, units: int = 32, epochs: int = 5, seed: int = 0):
     """Mix by hand, learn to introduce people with and without copying, and count what copying could win.
 
     Args:

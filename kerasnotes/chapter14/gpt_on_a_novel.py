@@ -128,7 +128,7 @@ def lesson(
     *,
     characters: int = 1_000_000,
     merges: int = 800,
-    passes: int = 6,
+    passes: int = 5,
     units: int = 128,
     layers: int = 2,
     context: int = 64,
@@ -179,10 +179,11 @@ def _teach(model, ids, passes, learning_rate, seed, track, batch_size=16):
     """Pass through a text, each time in other windows, and yield after each; what does not fill a batch is left out."""
     steps = max(1, (len(ids) // model.context - 2) // batch_size)  # as many in every pass
     compile_gpt(model, passes * steps, learning_rate)
+    form = "xla" if passes * steps >= 500 else "loop"  # worth its compiling in a long training of this size
     for number in track(range(passes), "training"):
         windows = random_windows(ids, model.context, (seed, number))[: steps * batch_size]
         training.fit(model, windows[:, :-1], windows[:, 1:], batch_size=batch_size, shuffle=False,
-                     initial_epoch=number, epochs=number + 1)  # fmt: skip
+                     form=form, initial_epoch=number, epochs=number + 1)  # fmt: skip
         yield number
 
 

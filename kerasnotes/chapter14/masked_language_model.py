@@ -171,7 +171,8 @@ def lesson(report, *, steps: int = 1300, pretrainings: int = 2, draws: int = 3, 
         model = MaskedLanguageModel(size, units, max_length=STEPS, seed=(seed, number))
         inputs, targets, _ = mask_tokens(ids[:-texts], size, size - 1, seed=(seed, number))
         compile_masked(model, steps)
-        training.fit(model, inputs, targets, batch_size=64, shuffle=False)
+        form = "xla" if len(inputs) >= 500 * 64 else "loop"  # worth its compiling in a long training of this size
+        training.fit(model, inputs, targets, batch_size=64, shuffle=False, form=form)
         models.append(model)
     losses, best = _hidden_words(report, models, held_out)
     right = _few_labels(report, models, held_out, draws, labelled, epochs, seed)

@@ -188,6 +188,7 @@ def _judged(report, model, vocabulary, train, test, epochs, learning_rate, seed)
     rate = rise_and_fall(learning_rate, epochs * size // 64)
     classifier.compile(keras.optimizers.Adam(rate, beta_2=0.98), keras.losses.BinaryCrossentropy(from_logits=True))
     start, restart, rows = classifier.get_weights(), training.restarter(classifier), []
+    form = "xla" if epochs * size >= 500 * 64 else "loop"  # worth its compiling in a long training of this size
 
     def read(draw, blind, poems, seed):
         first, second, is_next = draw(poems, seed)
@@ -204,7 +205,7 @@ def _judged(report, model, vocabulary, train, test, epochs, learning_rate, seed)
         for epoch in report.track(range(draws), name):  # other pairs in every epoch
             pairs, is_next = read(*how, train, (seed, epoch, 6))
             training.fit(classifier, tuple(part[:size] for part in pairs), is_next[:size, None], batch_size=64,
-                         initial_epoch=epoch, epochs=epoch + 1, seed=seed)  # fmt: skip
+                         form=form, initial_epoch=epoch, epochs=epoch + 1, seed=seed)  # fmt: skip
         pairs, is_next = read(*how, test, (seed, 7))
         add(f"{name},\n{'any' if how[1] else 'fair'} pairs", (training.predict(classifier, pairs)[:, 0] > 0) == is_next)
     (known, known_next), (counts, is_next) = ((shared(first, second), is_next) for first, second, is_next in
