@@ -33,5 +33,6 @@ LESSONS = (
     "cycle_gan",
     "pix2pix",
     "big_gan",
+    "super_resolution",
 )
 BUDGET = 700  # seconds of the whole chapter at default scale, on two CPU cores
