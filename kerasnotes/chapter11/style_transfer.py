@@ -274,7 +274,7 @@ def _transfers(report, content, labels, layers, judge, steps, weights):
     first, last = losses[[0, -1], 0].reshape(2, *sizes).mean(axis=2)  # of the style, (weights, styles)
     rows = np.transpose([weights, (last / first).mean(axis=1), read.mean(axis=(1, 2))]).tolist()
     plain = np.mean(classify(judge, 2 * content[:, 2:-2, 2:-2] - 1)[1].argmax(axis=1) == labels)
-    report.table(f"{len(content)} test digits, each in {len(styles)} styles",
+    report.table("test digits in four styles",
                  ["weight of the style", "style loss left of the digit's", "digits that another classifier reads"],
                  [["the digits themselves", 1.0, float(plain)], *rows])  # fmt: skip
     (_, lightest, _), (_, left, share), (_, heaviest, lost) = rows[0], rows[len(rows) // 2], rows[-1]
