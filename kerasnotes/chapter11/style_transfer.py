@@ -204,7 +204,7 @@ def lesson(
         classifier_images: Digits that the judging classifier learns from, each seen twice (64 to 60000).
         digits: Test digits that get a style (1 to 1000).
         steps: Steps of the descent (1 to 100000).
-        weights: Weights of the style; the figure shows the middle one (1 to 1000000000).
+        weights: Weights of the style; the figure shows the last but one (1 to 1000000000).
         seed: Seed of all random draws (0 to 4294967295).
     """
     (x, y), (x_test, y_test) = data.mnist()
@@ -287,10 +287,10 @@ def _transfers(report, content, labels, layers, judge, steps, weights):
 
 def _figure(report, content, pictures, rows):
     figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.8), width_ratios=(1, 1.25))
-    shown = np.concatenate([textures()[None], pictures[len(rows) // 2, :5]])  # (1 + digits, styles, 32, 32, 1)
+    shown = np.concatenate([textures()[None], pictures[-2:][0][:5]])  # (1 + digits, styles, 32, 32, 1)
     first = np.concatenate([np.zeros((1, 32, 32, 1)), content[:5]])[:, None]  # an empty corner, the digits below it
     plots.tiles(np.hstack([first, shown]), left, low=0.0)
-    left.set_title(f"Digits in four styles, weight {rows[len(rows) // 2][0]:,.0f}")
+    left.set_title(f"Digits in four styles, weight {rows[-2:][0][0]:,.0f}")
     weights, style, read = np.transpose(rows)
     series = {"style loss left": style, "digits that another classifier reads": read}
     plots.curves(weights, series, xlabel="weight of the style", ylabel="share", xscale="log", marker="o",
