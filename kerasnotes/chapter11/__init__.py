@@ -33,5 +33,7 @@ LESSONS = (
     "cycle_gan",
     "pix2pix",
     "big_gan",
+    "super_resolution",
+    "style_transfer",
 )
 BUDGET = 700  # seconds of the whole chapter at default scale, on two CPU cores
