@@ -32,6 +32,8 @@ LESSONS = (
     "many_generators",
     "cycle_gan",
     "pix2pix",
+    "pyramids",
+    "progressive_growing",
     "big_gan",
 )
 BUDGET = 700  # seconds of the whole chapter at default scale, on two CPU cores
