@@ -23,8 +23,7 @@ from kerasnotes.chapter11.saturation import discriminator_loss, generator_loss
 from kerasnotes.chapter11.scores import score_images
 from kerasnotes.parts import positive, share, whole
 
-SMOKE = {"steps": (2, 2, 2), "runs": 2, "images": 512, "samples": 100, "batch_size": 4, "channels": (2, 2, 2),
-         "classifier_epochs": 1}  # fmt: skip
+SMOKE = {"steps": (2, 2, 2), "runs": 1, "images": 512, "samples": 100, "batch_size": 4, "channels": (2, 2, 2)}
 SECONDS = 45
 
 
@@ -52,119 +51,137 @@ def _places(layer):
     return math.prod(maps.shape[1:-1])
 
 
-def train_size(
-    generator, discriminator, images, steps, *, fade_steps=0, batch_size=32, learning_rate=2e-3, every=250, seed=0,
-    track=None, watch=None,
-):  # fmt: skip
-    """Train a pair at one size, in place. While α rises, real pictures are mixed as the drawn ones are.
+class Size:
+    """A pair at one size and its two players, whose turns are traced once and serve any number of trainings.
 
     Args:
         generator, discriminator: Models as `build_pair`, `grow` and `grow_discriminator` make them.
-        images: Array (samples, side, side, 1), pixels in [−1, 1].
-        steps: Turns of each network.
-        fade_steps: Steps in which α rises from 0 to 1; with 0 it is 1 from the start.
-        batch_size: Pictures in a batch, real and drawn.
-        learning_rate: Of both Adam optimizers, a number or a Keras schedule.
-        every, track, watch: As in `train_in_chunks`.
-        seed: Seed of noise and order.
+        images: Array (samples, side, side, 1) of that size, pixels in [−1, 1].
 
-    Returns: float32 (steps, 2), the losses of discriminator and generator.
-
-    Raises: ValueError: If the pictures have another size than the networks, or a number is out of range.
-
-    Source: Karras et al. 2018, arXiv:1710.10196, figure 2.
+    Raises: ValueError: If the pictures have another size, or a pixel is out of range.
     """
-    images, fade_steps = tf.constant(as_pixels(images)), whole("fade_steps", fade_steps, 0)
-    if images.shape[1:] != generator.output_shape[1:]:
-        raise ValueError(f"images: expected the generator's size {generator.output_shape[1:]}, got {images.shape[1:]}")
-    fades = [layer for each in (generator, discriminator) for layer in each.layers if isinstance(layer, FadeIn)]
-    draw_both = draw_batches(len(images), batch_size, generator.input_shape[-1], seed)
 
-    def draw(first, count):
-        alpha = np.arange(first, first + count) / fade_steps if fade_steps else np.ones(count)
-        return (*draw_both(first, count), np.float32(np.minimum(alpha, 1)))
+    def __init__(self, generator, discriminator, images):
+        self.networks, self.images = (generator, discriminator), tf.constant(as_pixels(images))
+        if self.images.shape[1:] != generator.output_shape[1:]:
+            raise ValueError(f"images: expected pictures {generator.output_shape[1:]}, got {self.images.shape[1:]}")
+        self.fades = [layer for each in self.networks for layer in each.layers if isinstance(layer, FadeIn)]
+        self.players = [Player([discriminator], self._tell), Player([generator], self._fool)]
+        for player in self.players:
+            player.turn = tf.function(player.turn, autograph=False)
 
-    def tell(order, noise, alpha):
-        for fade in fades:
+    def _tell(self, order, noise, alpha, rate):
+        for fade in self.fades:
             fade.alpha.assign(alpha)
-        real = tf.gather(images, order)
-        if fade_steps:
+        for player in self.players:
+            player.optimizer.learning_rate.assign(rate)
+        real = tf.gather(self.images, order)
+        if self.fades:  # real pictures sharpen as the drawn ones do
             real = (1 - alpha) * double(halve(real)) + alpha * real
-        drawn = generator(noise, training=True)
-        return discriminator_loss(discriminator(real, training=True), discriminator(drawn, training=True))
+        return discriminator_loss(self.networks[1](real, training=True), self._judge(noise))
 
-    def fool(order, noise, alpha):
-        return generator_loss(discriminator(generator(noise, training=True), training=True))
+    def _fool(self, order, noise, *_):
+        return generator_loss(self._judge(noise))
 
-    players = [Player([discriminator], tell, learning_rate), Player([generator], fool, learning_rate)]
-    losses = play(players, draw, steps, every=every, track=track, watch=watch)
-    for fade in fades:
-        fade.alpha.assign(1)
-    return losses
+    def _judge(self, noise):
+        return self.networks[1](self.networks[0](noise, training=True), training=True)
+
+    def price(self, fading):
+        """`multiplications` of a step, with the old paths if they fade out."""
+        return multiplications(*(self.networks if fading else map(settle, self.networks)))
+
+    def train(self, alphas, rates, batch_size=32, seed=0, **arguments):
+        """Train in place, with new optimizers.
+
+        Args:
+            alphas, rates: α and learning rate of each step, (steps,).
+            batch_size: Pictures in a batch, real and drawn.
+            seed: Seed of noise and order.
+            arguments: `every`, `track` and `watch` of `play`.
+
+        Returns: float32 (steps, 2), the losses of discriminator and generator.
+        """
+        for variable in [each for player in self.players for each in player.optimizer.variables]:
+            variable.assign(tf.zeros_like(variable))
+        draw_both = draw_batches(len(self.images), batch_size, self.networks[0].input_shape[-1], seed)
+
+        def draw(first, count):
+            part = slice(first, first + count)
+            return (*draw_both(first, count), np.float32(alphas[part]), np.float32(rates[part]))
+
+        return play(self.players, draw, len(rates), **arguments)
+
+
+def build_sizes(images, latent_size=64, channels=(16, 16, 8), seed=0):
+    """Pairs for 7 x 7 pixels and each doubling up to the images' size; they share their layers.
+
+    Args:
+        images: Array (samples, side, side, 1), pixels in [−1, 1].
+        latent_size: Numbers of noise for a picture.
+        channels: Maps of each size.
+        seed: Seed of the initial weights.
+
+    Returns: List of `Size`, the smallest first.
+
+    Raises: ValueError: If the doublings do not lead to the images' size, or a number is out of range.
+    """
+    pictures, pairs = [as_pixels(images)], [build_pair(latent_size, channels[0], seed)]
+    for maps in channels[1:]:
+        pictures.insert(0, halve(pictures[0]).numpy())
+        pairs.append((grow(pairs[-1][0], maps, seed), grow_discriminator(pairs[-1][1], maps, seed)))
+    return [Size(*pair, each) for pair, each in zip(pairs, pictures, strict=True)]
 
 
 def train_pyramid(
-    generator, discriminator, images, steps, *, channels=(16, 8), batch_size=32, learning_rate=2e-3, fade=0.5, seed=0,
-    looks=1, track=None, watch=None,
-):  # fmt: skip
-    """Train a pair at one size after the other, the small ones first; between sizes it doubles.
+    sizes, steps, *, batch_size=32, learning_rate=3e-3, fade=0.5, seed=0, looks=1, track=None, watch=None
+):
+    """Train the pairs of a pyramid one after the other, the smallest first, each with what those before it learnt.
 
     Args:
-        generator, discriminator: Models of the smallest size, as `build_pair` makes them.
-        images: Array (samples, side, side, 1) of the last size, pixels in [−1, 1].
-        steps: Turns of each network at each size. A pair grows through a size without steps at once: `(0, 0, 500)`
-            trains at the last size from the start.
-        channels: Maps of each size but the first.
+        sizes: List of `Size` that share their layers, as `build_sizes` makes it.
+        steps: Turns of each network at each size: `(0, 0, 500)` trains at the last size from the start.
         batch_size: Pictures in a batch, real and drawn.
         learning_rate: Of the Adam optimizers; at the last size it falls linearly to a twentieth.
-        fade: Share of a size's steps in which its new layers fade in; the first that is trained has none.
-        seed: Seed of new weights, noise and order.
+        fade: Share of a size's steps in which α rises from 0 to 1; it is 1 at the first size that is trained.
+        seed: Seed of noise and order.
         looks, watch: `watch(generator, multiplications)` is called so many times at each size, or never if None.
         track: As in `train_in_chunks`.
 
-    Returns: `(generator, discriminator, multiplications)`: the pair at the last size, without old paths, and the price.
+    Returns: The multiplications that it took, a whole number.
 
-    Raises: ValueError: If sizes, steps and channels do not fit together, or a number is out of range.
+    Raises: ValueError: If there is not one count for each size, or a number is out of range.
 
     Source: Karras et al. 2018, arXiv:1710.10196, section 2.
     """
-    positive("learning_rate", learning_rate), share("fade", fade), whole("looks", looks)
-    steps = [whole("steps", count, 0) for count in steps]
-    if not any(steps) or len(channels) != len(steps) - 1:
-        raise ValueError(f"steps, channels: expected counts of all sizes, of all but one, got {steps}, {channels!r}")
-    sizes, spent, fresh = [as_pixels(images)], 0, True
-    for _ in channels:
-        sizes.insert(0, halve(sizes[0]).numpy())
-    for number, (real, count) in enumerate(zip(sizes, steps, strict=True)):
-        if number:
-            generator = grow(generator, channels[number - 1], seed)
-            discriminator = grow_discriminator(discriminator, channels[number - 1], seed)
-        if fresh:
-            generator, discriminator = settle(generator), settle(discriminator)
+    positive("learning_rate", learning_rate), positive("fade", share("fade", fade)), whole("looks", looks)
+    steps, spent = [whole("steps", count, 0) for count in steps], 0
+    if len(steps) != len(sizes) or not any(steps):
+        raise ValueError(f"steps: expected a count for each of {len(sizes)} sizes, not all 0, got {steps}")
+    for number, (size, count) in enumerate(zip(sizes, steps, strict=True)):
         if count:
-            last, price = number == len(steps) - 1, batch_size * multiplications(generator, discriminator)
-            rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, count, learning_rate / 20)
-            train_size(
-                generator, discriminator, real, count, fade_steps=0 if fresh else round(fade * count),
-                batch_size=batch_size, learning_rate=rate if last else learning_rate, every=math.ceil(count / looks),
-                seed=(seed, number), track=track,
-                watch=watch and (lambda done, g=generator, s=spent, p=price: watch(g, s + done * p)),
+            fading, price = spent > 0, batch_size * size.price(spent > 0)
+            alphas = np.minimum(1, np.arange(count) / (fade * count)) if fading else np.ones(count)
+            rates = np.linspace(learning_rate, learning_rate / (20 if size is sizes[-1] else 1), count)
+            size.train(
+                alphas, rates, batch_size, (seed, number), every=math.ceil(count / looks), track=track,
+                watch=watch and (lambda done, g=size.networks[0], s=spent, p=price: watch(g, s + done * p)),
             )  # fmt: skip
-            spent, fresh = spent + count * price, False
-    return settle(generator), settle(discriminator), spent
+            spent += count * price
+    return spent
 
 
 def example():
-    """Pictures that are bright above, grown from 7 to 14 pixels; and the price of a step against Keras's weights."""
+    """Pictures that are bright above, grown from 7 to 14 pixels; and what a step costs, beside Keras's count_params."""
     images = np.full((64, 14, 14, 1), -1, np.float32)
     images[:, :7] = 1
-    pair = build_pair(8, 4)
-    for name in ("7 x 7", "14 x 14"):
-        print(f"{name}: {sum(each.count_params() for each in pair):,} weights,", end=" ")
-        print(f"{multiplications(*pair):,} multiplications of a step, for each picture")
-        if name == "7 x 7":
-            *pair, spent = train_pyramid(*pair, images, (40, 40), channels=(4,), batch_size=16, learning_rate=0.01)
-    drawn = draw_images(pair[0], 200, seed=0)
+    sizes = build_sizes(images, 8, (4, 4))
+    for size in sizes:
+        weights = sum(network.count_params() for network in size.networks)
+        print(
+            f"{size.images.shape[1:3]}: {weights:,} weights, {size.price(False):,} multiplications a step and picture"
+        )
+    spent = train_pyramid(sizes, (40, 40), batch_size=16, learning_rate=0.01)
+    drawn = draw_images(sizes[-1].networks[0], 200, seed=0)
     print("mean pixel above and below:", drawn[:, :7].mean().round(2), drawn[:, 7:].mean().round(2))
     print(f"spent: {spent:,} multiplications")
 
@@ -172,52 +189,50 @@ def example():
 def lesson(
     report,
     *,
-    steps: tuple[int, ...] = (150, 120, 100),
+    steps: tuple[int, ...] = (150, 150, 100),
     runs: int = 3,
     images: int = 30000,
     samples: int = 4000,
-    channels: tuple[int, ...] = (16, 8, 8),
+    channels: tuple[int, ...] = (16, 16, 8),
     batch_size: int = 32,
     learning_rate: float = 3e-3,
-    classifier_epochs: int = 2,
     seed: int = 0,
 ):
     """Train grown networks and the same ones at 28 from the start, for one price, and have a classifier judge them.
 
     Args:
         report: The report to write to.
-        steps: Turns of each network at 7 x 7, 14 x 14 and 28 x 28 pixels (2 to 1000000).
-        runs: Trainings of each kind, with seeds of their own (2 to 100).
+        steps: Turns of each network at 7 x 7, 14 x 14 and 28 x 28 pixels (0 to 1000000).
+        runs: Trainings of each kind, with seeds of their own (1 to 100).
         images: Training images of the networks and of the classifier (512 to 60000).
         samples: Digits drawn in the end, and as many real ones beside them (100 to 10000).
         channels: Maps of 7 x 7, 14 x 14 and 28 x 28 pixels (1 to 1024).
         batch_size: Pictures in a batch, real and drawn (2 to 1024).
         learning_rate: Of the Adam optimizers (0.000001 to 1).
-        classifier_epochs: Epochs of the classifier that judges (1 to 100).
         seed: Seed of all random draws (0 to 4294967295).
     """
     (x, _), (x_test, _) = data.mnist()
     rng = np.random.default_rng((seed, 6))
-    real, test = (rng.permutation(len(each))[:samples] for each in (x[:images], x_test))
-    x, x_test = (np.float32(each)[..., None] / 127.5 - 1 for each in (x[:images], x_test[test]))
-    classifier = trained_classifier(data.mnist, training.fit, images, classifier_epochs, seed)
-    reference = classify(classifier, x[real])[0]
+    x, x_test = (np.float32(rng.permutation(each)[:count])[..., None] / 127.5 - 1
+                 for each, count in ((x, images), (x_test, samples)))  # fmt: skip
+    classifier = trained_classifier(data.mnist, training.fit, images, 2, seed)
+    reference = classify(classifier, x[:samples])[0]
 
     def judged(pictures):
         scored = score_images(classifier, _large(pictures), reference)
         return [scored["score"], round(10 * scored["coverage"]), scored["frechet"]]
 
+    sizes = build_sizes(x, 64, channels, 0)
     arms = {"grown": [], "at 28 from the start": []}
-    for run in range(runs):
-        settings = {"channels": channels[1:], "batch_size": batch_size, "learning_rate": learning_rate,
-                    "seed": 1000 * seed + run, "track": report.track}  # fmt: skip
-        grown = _train(judged, channels[0], x, steps, samples, settings)
-        turns = math.ceil(grown["spent"] / (batch_size * multiplications(*grown["pair"])))
-        arms["grown"].append(grown)
-        arms["at 28 from the start"].append(_train(judged, channels[0], x, [0, 0, turns], samples, settings))
+    for run in range(1000 * seed, 1000 * seed + runs):
+        fresh, turns = build_sizes(x[:2], 64, channels, run), steps
+        for arm in arms.values():
+            settings = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": run, "track": report.track}
+            arm.append(_train(judged, sizes, fresh, turns, samples, settings))
+            turns = [0, 0, math.ceil(arm[0]["spent"] / (batch_size * sizes[-1].price(False)))]
     tiny = halve(halve(x_test)).numpy()
     small = {"test digits": judged(x_test), "test digits of 7 x 7 pixels, doubled": judged(tiny)}
-    _prices(report, steps, turns, arms)
+    _prices(report, steps, turns[-1], arms)
     _verdict(report, arms, small)
     _figure(report, arms, small)
 
@@ -226,8 +241,11 @@ def _large(pictures):
     return pictures if pictures.shape[1] >= 28 else _large(double(pictures).numpy())
 
 
-def _train(judged, maps, x, steps, samples, settings):
-    """One training: its last pair, price and CPU seconds, scores in the end, distances and pictures on the way."""
+def _train(judged, sizes, fresh, steps, samples, settings):
+    """One training from fresh weights: its price and CPU seconds, scores, and distances and pictures on the way."""
+    for size, start in zip(sizes, fresh, strict=True):
+        for network, values in zip(size.networks, start.networks, strict=True):
+            network.set_weights(values.get_weights())
     way, pictures, looking = [], [], 0
 
     def look(generator, spent):
@@ -237,20 +255,18 @@ def _train(judged, maps, x, steps, samples, settings):
         pictures.append(draw_images(generator, 10, 8))
         looking += time.process_time()
 
-    began, pair = time.process_time(), build_pair(64, maps, settings["seed"])
-    looks = 6 // sum(count > 0 for count in steps)
-    *pair, spent = train_pyramid(*pair, x, steps, looks=looks, watch=look, **settings)
+    began, looks = time.process_time(), 6 // sum(count > 0 for count in steps)
+    spent = train_pyramid(sizes, steps, looks=looks, watch=look, **settings)
     seconds = time.process_time() - began - looking
-    scores = judged(draw_images(pair[0], samples, 9))
-    return {"pair": pair, "spent": spent, "seconds": seconds, "scores": scores, "way": way, "pictures": pictures}
+    scores = judged(draw_images(sizes[-1].networks[0], samples, 9))
+    return {"spent": spent, "seconds": seconds, "scores": scores, "way": way, "pictures": pictures}
 
 
 def _prices(report, steps, turns, arms):
     spent, seconds = ([[run[key] for run in arm] for arm in arms.values()] for key in ("spent", "seconds"))
     label = "price of the training at 28 over that of growing: 1 within a step"
     report.check(label, spent[1][0] / spent[0][0], 1.0, rtol=1 / (turns - 1))
-    sizes = [f"{count:,} at {7 * 2**number}" for number, count in enumerate(steps)]
-    rows = [[", ".join(sizes)], [f"{turns:,} at {7 * 2 ** (len(steps) - 1)}"]]
+    rows = ["{:,} at 7, {:,} at 14, {:,} at 28".format(*steps)], [f"{turns:,} at 28"]
     columns = ["kind", "steps", "multiplications, billions", "CPU seconds with traces"]
     report.table("two trainings of one price", columns,
                  [[name, *row, price[0] / 1e9, tuple(map(float, plots.mean_and_error(took)))]
