@@ -1,8 +1,8 @@
 """Grown from 7 to 28 pixels or trained at 28 from the start: compared for as many multiplications, won or lost.
 
-Steps on small pictures are cheap, and what they teach is kept. But they are steps that the large picture does not
-get. What the reader should see: digits at three sizes of one training; the price of a step at each size; and scores of
-the grown generator beside those of the same network that had all its steps at 28 x 28, over several runs.
+Steps on small pictures are cheap, and what they teach is kept. But the large picture does not get them. What the
+reader should see: digits of one training at three sizes, the price of a step at each size, and scores of the grown
+generator beside those of the same network with all its steps at 28 x 28, over several runs.
 
 Notes: chapter 11, "Progressive growing" (渐进式增长).
 Source: Karras et al. 2018, arXiv:1710.10196, section 2 and figure 2.
@@ -23,7 +23,7 @@ from kerasnotes.chapter11.saturation import discriminator_loss, generator_loss
 from kerasnotes.chapter11.scores import score_images
 from kerasnotes.parts import positive, share, whole
 
-SMOKE = {"steps": (2, 2, 2), "runs": 1, "images": 512, "samples": 100, "batch_size": 4, "channels": (2, 2, 2)}
+SMOKE = {"steps": (0, 2, 2), "runs": 1, "images": 512, "samples": 100, "batch_size": 4, "channels": (2, 2, 2)}
 SECONDS = 45
 
 
@@ -34,9 +34,7 @@ def multiplications(generator, discriminator):
     a picture is drawn, that one and a real one judged with slopes, G + 6 D. The generator's: 3 G + 2 D.
 
     Args:
-        generator, discriminator: Keras models of dense layers and convolutions.
-
-    Returns: A whole number, 4 G + 8 D, with G and D those of a pass forward.
+        generator, discriminator: Keras models of dense layers and convolutions; G and D are their passes forward.
     """
     forward = []
     for network in (generator, discriminator):
@@ -45,10 +43,8 @@ def multiplications(generator, discriminator):
     return 4 * forward[0] + 8 * forward[1]
 
 
-def _places(layer):
-    """How often a picture meets the kernel: at each pixel of a convolution's output, or of a transposed one's input."""
-    maps = layer.input if isinstance(layer, keras.layers.Conv2DTranspose) else layer.output
-    return math.prod(maps.shape[1:-1])
+def _places(layer):  # a kernel is put at each pixel of the output, a transposed one at each of the input
+    return math.prod((layer.input if isinstance(layer, keras.layers.Conv2DTranspose) else layer.output).shape[1:-1])
 
 
 class Size:
@@ -91,13 +87,11 @@ class Size:
         return multiplications(*(self.networks if fading else map(settle, self.networks)))
 
     def train(self, alphas, rates, batch_size=32, seed=0, **arguments):
-        """Train in place, with new optimizers.
+        """Train in place, with new optimizers; `arguments` are `every`, `track` and `watch` of `play`.
 
         Args:
             alphas, rates: α and learning rate of each step, (steps,).
-            batch_size: Pictures in a batch, real and drawn.
-            seed: Seed of noise and order.
-            arguments: `every`, `track` and `watch` of `play`.
+            batch_size, seed: As in `train_pyramid`.
 
         Returns: float32 (steps, 2), the losses of discriminator and generator.
         """
@@ -153,14 +147,14 @@ def train_pyramid(
 
     Source: Karras et al. 2018, arXiv:1710.10196, section 2.
     """
-    positive("learning_rate", learning_rate), positive("fade", share("fade", fade)), whole("looks", looks)
+    positive("learning_rate", learning_rate), share("fade", fade, low=False), whole("looks", looks)
     steps, spent = [whole("steps", count, 0) for count in steps], 0
     if len(steps) != len(sizes) or not any(steps):
         raise ValueError(f"steps: expected a count for each of {len(sizes)} sizes, not all 0, got {steps}")
     for number, (size, count) in enumerate(zip(sizes, steps, strict=True)):
         if count:
             fading, price = spent > 0, batch_size * size.price(spent > 0)
-            alphas = np.minimum(1, np.arange(count) / (fade * count)) if fading else np.ones(count)
+            alphas = np.minimum(np.linspace(0, 1 / fade, count), 1) if fading else np.ones(count)
             rates = np.linspace(learning_rate, learning_rate / (20 if size is sizes[-1] else 1), count)
             size.train(
                 alphas, rates, batch_size, (seed, number), every=math.ceil(count / looks), track=track,
@@ -171,19 +165,16 @@ def train_pyramid(
 
 
 def example():
-    """Pictures that are bright above, grown from 7 to 14 pixels; and what a step costs, beside Keras's count_params."""
+    """Pictures that are bright above, grown from 7 to 14 pixels; and a step's price beside Keras's count of weights."""
     images = np.full((64, 14, 14, 1), -1, np.float32)
     images[:, :7] = 1
     sizes = build_sizes(images, 8, (4, 4))
     for size in sizes:
-        weights = sum(network.count_params() for network in size.networks)
-        print(
-            f"{size.images.shape[1:3]}: {weights:,} weights, {size.price(False):,} multiplications a step and picture"
-        )
-    spent = train_pyramid(sizes, (40, 40), batch_size=16, learning_rate=0.01)
+        print("side:", size.images.shape[1], "weights:", sum(network.count_params() for network in size.networks),
+              "multiplications a step and picture:", size.price(False))  # fmt: skip
+    print("spent:", train_pyramid(sizes, (40, 40), batch_size=16, learning_rate=0.01))
     drawn = draw_images(sizes[-1].networks[0], 200, seed=0)
     print("mean pixel above and below:", drawn[:, :7].mean().round(2), drawn[:, 7:].mean().round(2))
-    print(f"spent: {spent:,} multiplications")
 
 
 def lesson(
@@ -195,7 +186,6 @@ def lesson(
     samples: int = 4000,
     channels: tuple[int, ...] = (16, 16, 8),
     batch_size: int = 32,
-    learning_rate: float = 3e-3,
     seed: int = 0,
 ):
     """Train grown networks and the same ones at 28 from the start, for one price, and have a classifier judge them.
@@ -208,7 +198,6 @@ def lesson(
         samples: Digits drawn in the end, and as many real ones beside them (100 to 10000).
         channels: Maps of 7 x 7, 14 x 14 and 28 x 28 pixels (1 to 1024).
         batch_size: Pictures in a batch, real and drawn (2 to 1024).
-        learning_rate: Of the Adam optimizers (0.000001 to 1).
         seed: Seed of all random draws (0 to 4294967295).
     """
     (x, _), (x_test, _) = data.mnist()
@@ -222,12 +211,11 @@ def lesson(
         scored = score_images(classifier, _large(pictures), reference)
         return [scored["score"], round(10 * scored["coverage"]), scored["frechet"]]
 
-    sizes = build_sizes(x, 64, channels, 0)
-    arms = {"grown": [], "at 28 from the start": []}
+    sizes, arms = build_sizes(x, 64, channels, 0), {"grown": [], "at 28 from the start": []}
     for run in range(1000 * seed, 1000 * seed + runs):
         fresh, turns = build_sizes(x[:2], 64, channels, run), steps
         for arm in arms.values():
-            settings = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": run, "track": report.track}
+            settings = {"batch_size": batch_size, "seed": run, "track": report.track}
             arm.append(_train(judged, sizes, fresh, turns, samples, settings))
             turns = [0, 0, math.ceil(arm[0]["spent"] / (batch_size * sizes[-1].price(False)))]
     tiny = halve(halve(x_test)).numpy()
@@ -251,44 +239,43 @@ def _train(judged, sizes, fresh, steps, samples, settings):
     def look(generator, spent):
         nonlocal looking
         looking -= time.process_time()
-        way.append([spent, judged(draw_images(generator, max(100, samples // 8), 7))[2]])
+        way.append([spent, judged(draw_images(generator, samples // 8 + 100, 7))[2]])
         pictures.append(draw_images(generator, 10, 8))
         looking += time.process_time()
 
-    began, looks = time.process_time(), 6 // sum(count > 0 for count in steps)
-    spent = train_pyramid(sizes, steps, looks=looks, watch=look, **settings)
+    began = time.process_time()
+    spent = train_pyramid(sizes, steps, looks=6 // np.count_nonzero(steps), watch=look, **settings)
     seconds = time.process_time() - began - looking
     scores = judged(draw_images(sizes[-1].networks[0], samples, 9))
     return {"spent": spent, "seconds": seconds, "scores": scores, "way": way, "pictures": pictures}
 
 
 def _prices(report, steps, turns, arms):
-    spent, seconds = ([[run[key] for run in arm] for arm in arms.values()] for key in ("spent", "seconds"))
-    label = "price of the training at 28 over that of growing: 1 within a step"
-    report.check(label, spent[1][0] / spent[0][0], 1.0, rtol=1 / (turns - 1))
-    rows = ["{:,} at 7, {:,} at 14, {:,} at 28".format(*steps)], [f"{turns:,} at 28"]
-    columns = ["kind", "steps", "multiplications, billions", "CPU seconds with traces"]
-    report.table("two trainings of one price", columns,
-                 [[name, *row, price[0] / 1e9, tuple(map(float, plots.mean_and_error(took)))]
-                  for name, row, price, took in zip(arms, rows, spent, seconds, strict=True)])  # fmt: skip
+    grown, start = (arm[-1] for arm in arms.values())
+    ratio, taken = start["spent"] / grown["spent"], "{:,} at 7, {:,} at 14, {:,} at 28".format(*steps)
+    report.check("prices, at 28 over grown: 1 within a step", ratio, 1.0, rtol=1 / (turns - 1))
+    rows = [["grown", taken, grown], ["at 28 from the start", f"{turns:,} at 28", start]]
+    rows = [[*row, run["spent"] / 1e9, run["seconds"]] for *row, run in rows]
+    columns = ["kind", "steps", "multiplications, billions", "CPU seconds"]
+    report.table("two trainings of one price, the last run", columns, rows)
 
 
 def _verdict(report, arms, small):
-    scores = {name: np.array([run["scores"] for run in arm]) for name, arm in arms.items()}  # (runs, 3)
-    grown, start = scores.values()
-    scores["difference, run by run"] = grown - start
-    means = {name: [(float(a), float(b)) for a, b in zip(*plots.mean_and_error(each), strict=True)]
-             for name, each in scores.items()}  # fmt: skip
-    report.table(f"mean and standard error of {len(grown)} runs, and real digits",
-                 ["digits", "inception-type score", "classes found in 1,000", "Fréchet distance"],
-                 [[name, *row] for name, row in {**means, **small}.items()])  # fmt: skip
-    report.at_least("classes found by grown generators, mean", means["grown"][1][0], 9.0, trained=True)
+    grown, start = (np.array([run["scores"] for run in arm]) for arm in arms.values())  # (runs, 3)
+    rows = []
+    for name, each in zip((*arms, "difference, run by run"), (grown, start, grown - start), strict=True):
+        mean, error = plots.mean_and_error(each)
+        rows.append([name, mean[0], error[0], mean[1], mean[2], error[2]])
+    real = [[name, score, None, found, distance, None] for name, (score, found, distance) in small.items()]
+    columns = ["digits", "inception-type score", "its error", "classes in 1,000", "Fréchet distance", "its error"]
+    report.table(f"mean and standard error of {len(grown)} runs, and real digits", columns, rows + real)
+    report.at_least("classes found by grown generators, mean", rows[0][3], 9.0, trained=True)
     floor = small["test digits of 7 x 7 pixels, doubled"][2]
-    for name in arms:
-        label = f"Fréchet distance, {name}: over that of real digits of 7 x 7 pixels"
-        report.at_most(label, means[name][2][0] / floor, 1.0, trained=True)
-    gain, error = means["difference, run by run"][2]
-    verdict = "decides nothing" if abs(gain) <= 2 * error else f"says that growing {'won' if gain < 0 else 'lost'}"
+    for name, _, _, _, distance, _ in rows[:2]:
+        label = f"Fréchet distance, {name}: over that of real digits of 7 x 7"
+        report.at_most(label, distance / floor, 1.0, trained=True)
+    gain, error = rows[2][4:]
+    verdict = f"says that growing {'won' if gain < 0 else 'lost'}" if abs(gain) > 2 * error > 0 else "decides nothing"
     report.note(
         f"Fréchet distance, grown minus from the start: {gain:.1f} with a standard error of {error:.1f}, which "
         f"{verdict} at this price (two standard errors decide). The paper grows to 1024 x 1024 pixels, by eight "
@@ -297,21 +284,18 @@ def _verdict(report, arms, small):
 
 
 def _figure(report, arms, small):
-    (grown, *_), (start, *_) = arms.values()
-    rows = [_large(pictures) for pictures in (*grown["pictures"][1:], start["pictures"][-1])]
+    grown, start = (arm[0]["pictures"] for arm in arms.values())
+    rows = [_large(pictures) for pictures in (*grown[1:], start[-1])]
     labels = ["7 x 7", "14 x 14, faded in", "14 x 14", "28 x 28, faded in", "28 x 28", "28 from the start"]
     figure, (left, right) = plots.subplots(1, 2, figsize=(10.5, 4.4), width_ratios=(1.15, 1))
     plots.tiles(np.stack(rows), left, labels)
     left.set_title("The same noise at every size")
     for (name, arm), style in zip(arms.items(), ("o-", "s--"), strict=True):
         way = np.array([run["way"] for run in arm])  # (runs, looks, 2)
-        mean, error = plots.mean_and_error(way[..., 1])
-        right.errorbar(way[0, :, 0] / 1e9, mean, error, fmt=style, capsize=3, label=name)
-    right.axhline(small["test digits of 7 x 7 pixels, doubled"][2], color="0.5", linestyle=":",
-                  label="real digits of 7 x 7 pixels")  # fmt: skip
-    right.set(xlabel="multiplications, billions", ylabel="Fréchet distance", yscale="log")
-    right.set_title("On the way, mean of the runs")
+        right.errorbar(way[0, :, 0] / 1e9, *plots.mean_and_error(way[..., 1]), fmt=style, capsize=3, label=name)
+    right.axhline(small["test digits of 7 x 7 pixels, doubled"][2], ls=":", label="real digits of 7 x 7 pixels")
+    right.set(xlabel="multiplications, billions", ylabel="Fréchet distance, mean of the runs", yscale="log")
+    right.set_title("The same price at the end")
     right.legend()
-    report.figure("growing digits", figure, alt="Left: ten digits of one generator at 7 x 7, 14 x 14 and 28 x 28 "
-                  "pixels, and ten of one trained at 28 from the start. Right: the Fréchet distance of both falls with "
-                  "the multiplications spent.")  # fmt: skip
+    report.figure("growing digits", figure, alt="Left: digits of one generator at 7, 14 and 28 pixels, and of one "
+                  "trained at 28 from the start. Right: their Fréchet distances fall with the price.")  # fmt: skip
