@@ -256,8 +256,7 @@ def _prices(report, steps, turns, arms):
     report.check("prices, at 28 over grown: 1 within a step", ratio, 1.0, rtol=1 / (turns - 1))
     rows = [["grown", taken, grown], ["at 28 from the start", f"{turns:,} at 28", start]]
     rows = [[*row, run["spent"] / 1e9, run["seconds"]] for *row, run in rows]
-    columns = ["kind", "steps", "multiplications, billions", "CPU seconds"]
-    report.table("two trainings of one price, the last run", columns, rows)
+    report.table("two trainings, the last run", ["kind", "steps", "multiplications, billions", "CPU seconds"], rows)
 
 
 def _verdict(report, arms, small):
