@@ -292,7 +292,7 @@ def _figure(report, arms, small):
     for (name, arm), style in zip(arms.items(), ("o-", "s--"), strict=True):
         way = np.array([run["way"] for run in arm])  # (runs, looks, 2)
         right.errorbar(way[0, :, 0] / 1e9, *plots.mean_and_error(way[..., 1]), fmt=style, capsize=3, label=name)
-    right.axhline(small["test digits of 7 x 7 pixels, doubled"][2], ls=":", label="real digits of 7 x 7 pixels")
+    right.axhline(small["test digits of 7 x 7 pixels, doubled"][2], ls=":", c="0.4", label="real digits of 7 x 7")
     right.set(xlabel="multiplications, billions", ylabel="Fréchet distance, mean of the runs", yscale="log")
     right.set_title("The same price at the end")
     right.legend()
