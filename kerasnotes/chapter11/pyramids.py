@@ -289,7 +289,7 @@ def _growth(report, generator, discriminator, maps, batch_size, seed):
         want = (1 - alpha) * double(drawn) + alpha * new_drawn
         report.check(f"{title}, α = {alpha:g}: old and new pictures in that share", mixed, want)
     report.check(f"{title}, α = 1: the logits of the new networks, without the old paths", mixed_logits, new_logits)
-    return grown, judge
+    return settle(grown), settle(judge)
 
 
 def _game(generator, discriminator, noise, weights):
