@@ -32,6 +32,8 @@ LESSONS = (
     "many_generators",
     "cycle_gan",
     "pix2pix",
+    "pyramids",
+    "progressive_growing",
     "big_gan",
     "super_resolution",
     "style_transfer",
