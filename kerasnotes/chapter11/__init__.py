@@ -10,6 +10,7 @@ LESSONS = (
     "saturation",
     "side_by_side",
     "gan",
+    "hard_choices",
     "judge",
     "scores",
     "dcgan_networks",
