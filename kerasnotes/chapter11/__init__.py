@@ -10,6 +10,7 @@ LESSONS = (
     "saturation",
     "side_by_side",
     "gan",
+    "poor_advice",
     "hard_choices",
     "judge",
     "scores",
