@@ -12,6 +12,7 @@ LESSONS = (
     "reparameterization",
     "likelihood_bounds",
     "vae",
+    "noisy_codes",
     "exact_elbo",
     "pixel_cnn",
     "pixel_rnn",
