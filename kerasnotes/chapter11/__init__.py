@@ -14,6 +14,7 @@ LESSONS = (
     "hard_choices",
     "judge",
     "scores",
+    "random_codes",
     "dcgan_networks",
     "dcgan",
     "wgan",
