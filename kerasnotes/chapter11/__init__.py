@@ -24,6 +24,7 @@ LESSONS = (
     "ring",
     "remedies",
     "mode_collapse",
+    "still_generators",
     "players",
     "members",
     "f_gan",
