@@ -6,6 +6,7 @@ and how a distribution in the middle turns them into a model that draws.
 
 LESSONS = (
     "autoencoder",
+    "codes_and_labels",
     "denoising",
     "anomaly",
     "kl_divergence",
