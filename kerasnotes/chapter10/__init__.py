@@ -6,12 +6,15 @@ and how a distribution in the middle turns them into a model that draws.
 
 LESSONS = (
     "autoencoder",
+    "codes_and_labels",
     "denoising",
     "anomaly",
     "kl_divergence",
     "reparameterization",
     "likelihood_bounds",
     "vae",
+    "noisy_codes",
+    "exact_elbo",
     "pixel_cnn",
     "pixel_rnn",
     "disentangling",
