@@ -16,6 +16,7 @@ LESSONS = (
     "language_model",
     "sensitivity",
     "memory_span",
+    "recurrent_activations",
     "sequence_labelling",
     "ctc",
     "word_vectors",
