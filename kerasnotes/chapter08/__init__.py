@@ -9,6 +9,7 @@ LESSONS = (
     "simple_rnn",
     "fading_gradients",
     "bptt",
+    "short_window",
     "clipping",
     "deep_rnn",
     "counting_models",
