@@ -12,6 +12,7 @@ LESSONS = (
     "short_window",
     "clipping",
     "deep_rnn",
+    "time_delay",
     "counting_models",
     "stateful_training",
     "language_model",
