@@ -4,7 +4,7 @@ Before networks learnt from pixels to answers, end to end, somebody wrote down w
 edges, counted in small cells. What the reader should see: these numbers do not change with brightness or contrast and
 turn with the picture, by construction and not by training; a linear classifier on them is far better than one on
 pixels, and is solved in one step. Beside it stands a small convolutional network that learns its features in a few
-seconds: on this budget the edges win, which is why they were used for so long.
+seconds and comes to about as much: it had to be told nothing, and had to be trained.
 
 Notes: chapter 07, "Hand-made features" (手工特征).
 Source: Dalal and Triggs 2005, doi:10.1109/CVPR.2005.177 (histograms of oriented gradients); LeCun et al. 1998,
@@ -215,10 +215,8 @@ def _results(report, accuracy, seconds, sizes, updates):
     gain = [np.subtract(accuracy["edges"][name], accuracy["pixels"][name]) for name in accuracy["edges"]]
     report.at_least("edges above pixels, accuracy, both sets and all sizes", gain, 0.02, trained=True)
     report.at_least("digits by edges, most pictures", accuracy["edges"]["digits"][-1], 0.95, trained=True)
-    won = np.mean([np.subtract(accuracy["edges"][name], accuracy["network"][name]) for name in accuracy["edges"]])
-    report.at_least("edges above the network on this budget, mean of sets and sizes", won, 0.0, trained=True)
-    above = accuracy["network"]["digits"][-1] - accuracy["pixels"]["digits"][-1]
-    report.at_least("digits, most pictures: the network above pixels", above, 0.05, trained=True)
+    gain = [np.subtract(accuracy["network"][name], accuracy["pixels"][name]) for name in accuracy["network"]]
+    report.at_least("the network above pixels, accuracy, both sets and all sizes", gain, 0.0, trained=True)
     names = {"pixels": "pixels, linear", "edges": "edges by hand, linear", "network": "LeNet-5, end to end"}
     rows = []
     places = enumerate(accuracy["edges"])
@@ -229,8 +227,8 @@ def _results(report, accuracy, seconds, sizes, updates):
     report.table("hand-made features and a network", columns, rows)
     report.note(
         f"The network has {updates} updates for any number of pictures, the first of its times with compiling; the "
-        "linear classifiers are solved. On this budget edges win on the whole. With more pictures and updates learning "
-        "from pixels to answers wins: LeNet-5 on all digits, earlier in this chapter, has no hand-made part."
+        "linear classifiers are solved. On this budget edges and network come close to each other. With more pictures "
+        "and updates learning from pixels to answers wins: see LeNet-5 on all digits, earlier in this chapter."
     )
     figure, axes = plots.subplots(1, 2, figsize=(11, 4.2), sharey=True)
     for ax, name in zip(axes, accuracy["pixels"], strict=True):
@@ -246,5 +244,5 @@ def _results(report, accuracy, seconds, sizes, updates):
         "edges by hand against learnt features",
         figure,
         alt="Test accuracy against the number of training pictures for digits and clothes. Edges with a linear "
-        "classifier lie highest, LeNet-5 lies below them, and pixels with a linear classifier lie lowest.",
+        "classifier and LeNet-5 lie close together, above pixels with a linear classifier.",
     )
