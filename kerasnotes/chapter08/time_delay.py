@@ -9,7 +9,7 @@ directions of the one below.
 
 Notes: chapter 08, "Convolution and recurrence" (卷积与循环).
 Source: Waibel et al. 1989, doi:10.1109/29.21701 (time-delay networks); Graves, Mohamed, Hinton 2013, arXiv:1303.5778
-(deep bidirectional networks).
+(deep bidirectional networks); https://keras.io/api/layers/convolution_layers/convolution1d
 """
 
 import statistics
