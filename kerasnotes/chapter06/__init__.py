@@ -12,6 +12,7 @@ LESSONS = (
     "upsampling",
     "adaptive_pooling",
     "pooling",
+    "subsampling",
     "shift_tolerance",
     "normalization_gradient",
     "batch_norm",

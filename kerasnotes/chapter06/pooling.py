@@ -204,11 +204,14 @@ def _against_tensorflow(report, rng, shapes):
         theirs.append([largest, mean, tape.gradient(largest, inputs, output_gradients=tf.constant(dy))])
         arguments = (size, strides, padding)
         ours.append([max_pool2d(x, *arguments), average_pool2d(x, *arguments), max_pool_gradient(x, dy, *arguments)])
-    for number, name in enumerate(
-        ("max_pool2d equals", "average_pool2d equals", "max_pool_gradient is the tape's for")
-    ):
+    names = ("max_pool2d equals", "average_pool2d equals", "max_pool_gradient is the tape's for")
+    for number, name in enumerate(names):
         flat = [np.concatenate([np.ravel(each[number]) for each in side]) for side in (ours, theirs)]
         report.check(f"{name} tf.nn over random shapes, strides and paddings", *flat, rtol=1e-9, atol=1e-12)
+    layers = keras.layers.MaxPooling2D(3, 2, "same"), keras.layers.AveragePooling2D(3, 2, "same")
+    x = np.float32(rng.normal(size=(2, 8, 7, 3)))
+    got = [pool(x, 3, 2, "SAME") for pool in (max_pool2d, average_pool2d)]
+    report.check("layers.MaxPooling2D and AveragePooling2D say the same", got, [layer(x) for layer in layers])
 
 
 def _means_and_maxima(report, rng):

@@ -3,8 +3,9 @@
 The tape adds to the weights' gradient at every step back. By hand it is enough to collect, step by step, the gradient
 of the four sums before the activations; one matrix product over all steps then gives the weights' gradient, just as
 one product gave the inputs' part of the sums on the way forward. What the reader should see: the same numbers as the
-tape, with and without a mask, and as a difference quotient; and how the gradient of a loss at the last step walks back
-through the gates.
+tape, with and without a mask, and as a difference quotient; how the gradient of a loss at the last step walks back
+through the gates; and that it can do so only because gates are analog: a gate that is a step has slope 0 everywhere, so
+that nothing would teach it when to open.
 
 Notes: chapter 09, "Back-propagation through an LSTM" (LSTM的反向传播).
 Source: Graves and Schmidhuber 2005, doi:10.1016/j.neunet.2005.06.042 (full gradient); Appleyard, Kocisky, Blunsom 2016,
@@ -16,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
-from kerasnotes.chapter09.lstm import lstm
+from kerasnotes.chapter09.lstm import lstm, lstm_step
 from kerasnotes.parts import shape
 
 SMOKE = {"steps": 12}
@@ -160,6 +161,8 @@ def lesson(report, *, steps: int = 40, seed: int = 0):
     _against_the_tape(report, problem, rng)
     _against_differences(report, problem, rng)
     _walk_back(report, problem)
+    _gates_have_slopes(report, problem)
+    _output_gate_sees_the_state(report, problem)
 
 
 def _problem(rng, steps, inputs=3, units=4, batch=3):
@@ -220,3 +223,45 @@ def _walk_back(report, problem):
     figure.axes[0].set_title("The loss stands at the last step; its gradient walks back")
     alt = "Norms of the gradient of the four sums, falling from the last step to the first."
     report.figure("back through the gates", figure, alt=alt)
+
+
+def _gates_have_slopes(report, problem):
+    """Norms of the gradient by the biases of each gate: sigmoids as gates, and steps that are open or shut."""
+    x, w, u, b, h, c = problem
+
+    def step(sums):
+        return tf.cast(sums > 0, sums.dtype)
+
+    def gradient(gate, moved=0.0):
+        """Keras's layer with this gate: loss, and norms of its slope by the biases of i, f, g and o."""
+        layer = keras.layers.LSTM(u.shape[0], recurrent_activation=gate, dtype="float64")
+        layer.build(x.shape)
+        layer.set_weights([w, u, b + moved])
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x, initial_state=[h, c]))
+        d_b = tape.gradient(loss, layer.cell.bias)
+        return float(loss), np.linalg.norm(np.reshape(d_b, (4, -1)), axis=1)
+
+    gates = [0, 1, 3]  # the candidate, 2, is no gate
+    analog, digital = (gradient(gate) for gate in ("sigmoid", step))
+    report.check("gates that are steps: gradient of their biases", digital[1][gates], np.zeros(3), rtol=0, atol=0)
+    report.at_least("the candidate between such gates is still taught", digital[1][2], 1e-6)
+    report.at_least("gates that are sigmoids: gradient of their biases, the least", analog[1][gates], 1e-6)
+    nudge = 1e-9 * tf.repeat(tf.constant([1.0, 1, 0, 1], tf.float64), u.shape[0])
+    report.check("a nudge of the steps' biases changes nothing", gradient(step, nudge)[0], digital[0], rtol=0, atol=0)
+    rows = [[name, *map(float, norms)] for name, (_, norms) in (("sigmoid", analog), ("step", digital))]
+    columns = ["gates", "input gate", "forget gate", "candidate", "output gate"]
+    report.table("norm of the gradient by biases, analog gates and steps", columns, rows)
+
+
+def _output_gate_sees_the_state(report, problem):
+    """∂o_t / ∂h_(t−1) is no zero: the gates are made from the state that the cell showed."""
+    x, w, u, b, h, c = problem
+    with tf.GradientTape(persistent=True) as tape:  # batch_jacobian goes back once for each unit
+        tape.watch(h)
+        _, _, gates = lstm_step(x[:, 0], h, c, w, u, b)
+    jacobian = tape.batch_jacobian(gates["output"], h, experimental_use_pfor=False)  # (batch, units of o, units of h)
+    o = gates["output"]
+    by_hand = (o * (1 - o))[:, :, None] * tf.transpose(tf.split(u, 4, axis=1)[3])[None]
+    report.check("∂o_t / ∂h_(t−1) is o (1 − o) times the gate's recurrent weights", jacobian, by_hand, rtol=1e-9)
+    report.at_least("and it is not 0: its norm", tf.norm(jacobian), 1e-3)
