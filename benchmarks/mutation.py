@@ -3,12 +3,12 @@
     pip install cosmic-ray
     python benchmarks/mutation.py chapter05.momentum [chapter03 ...] [--sample 25] [--seed 0] [--jobs 2] [--all]
 
-The mutants are Cosmic Ray's: another operator, a number one larger or smaller, a condition turned round, a loop that never
-runs. Only what stands above `example` is changed, without docstrings and `raise` statements. Drawn are `--sample` mutants
-of each lesson, or all. TensorFlow is imported once; each mutant runs in a fork of its own, from a temporary file (AutoGraph
-reads source files). A mutant is killed when the lesson's tests fail or take five times as long as they should.
-What is known to change nothing that could be tested stands with its reason in mutation.json, as `old line → new line`.
-Printed are the survivors, and a table. Needs a system that can fork.
+The mutants are Cosmic Ray's: another operator, a number one larger or smaller, a condition turned round, a loop that
+never runs. Only what stands above `example` is changed, without docstrings and `raise` statements. Drawn are `--sample`
+mutants of each lesson, or all. TensorFlow is imported once; each mutant runs in a fork of its own, from a temporary
+file (AutoGraph reads source files). A mutant is killed when the lesson's tests fail, or take five times as long as they
+should. What is known to change nothing that could be tested stands with its reason in mutation.json, by `old line → new
+line`. Printed are the survivors, and a table. Needs a system that can fork.
 """
 
 import argparse
@@ -30,13 +30,14 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATORS = (
-    *(f"ReplaceBinaryOperator_{pair}" for pair in
-      "Add_Sub Sub_Add Mul_Div Mul_Add Div_Mul Pow_Mul FloorDiv_Mul Mod_FloorDiv BitAnd_BitOr BitOr_BitAnd".split()),
-    *(f"ReplaceComparisonOperator_{pair}" for pair in
-      "Lt_LtE LtE_Lt Gt_GtE GtE_Gt Lt_Gt Gt_Lt Eq_NotEq NotEq_Eq Is_IsNot IsNot_Is".split()),
-    *(f"ReplaceUnaryOperator_{pair}" for pair in "Delete_USub Delete_Not Delete_Invert".split()),
-    *"AddNot ReplaceTrueWithFalse ReplaceFalseWithTrue ReplaceAndWithOr ReplaceOrWithAnd".split(),
-    *"ReplaceBreakWithContinue ReplaceContinueWithBreak NumberReplacer ZeroIterationForLoop".split(),
+    *[f"ReplaceBinaryOperator_{pair}" for pair in (
+        "Add_Sub", "Sub_Add", "Mul_Div", "Mul_Add", "Div_Mul", "Pow_Mul", "FloorDiv_Mul", "Mod_FloorDiv",
+        "BitAnd_BitOr", "BitOr_BitAnd")],
+    *[f"ReplaceComparisonOperator_{pair}" for pair in (
+        "Lt_LtE", "LtE_Lt", "Gt_GtE", "GtE_Gt", "Lt_Gt", "Gt_Lt", "Eq_NotEq", "NotEq_Eq", "Is_IsNot", "IsNot_Is")],
+    *[f"ReplaceUnaryOperator_Delete_{sign}" for sign in ("USub", "Not", "Invert")],
+    "AddNot", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr", "ReplaceOrWithAnd",
+    "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "NumberReplacer", "ZeroIterationForLoop",
 )  # fmt: skip
 
 
@@ -102,7 +103,7 @@ def start(name, path, test, log):
         module = sys.modules[name] = util.module_from_spec(spec)
         setattr(importlib.import_module(package), short, module)
         spec.loader.exec_module(module)
-        arguments = "-q -x --tb=line --numprocesses 0 -p no:cacheprovider".split()
+        arguments = ["-q", "-x", "--tb=line", "--numprocesses", "0", "-p", "no:cacheprovider"]
         code = pytest.main([*arguments, str(test)], plugins=[Unshrunk()])
     except BaseException as error:  # a mutant that cannot even be imported
         print(repr(error), flush=True)
