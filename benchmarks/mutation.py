@@ -4,20 +4,20 @@
     python benchmarks/mutation.py chapter05.momentum [chapter03 ...] [--sample 25] [--seed 0] [--jobs 2] [--all]
 
 The mutants are Cosmic Ray's: another operator, a number one larger or smaller, a condition turned round, a loop that
-never runs. Only what stands above `example` is changed, without docstrings and `raise` statements. Drawn are `--sample`
-mutants of each lesson, or all. TensorFlow is imported once; each mutant runs in a fork of its own, from a temporary
-file (AutoGraph reads source files). A mutant is killed when the lesson's tests fail, or take five times as long as they
-should. What is known to change nothing that could be tested stands with its reason in mutation.json, by `old line → new
-line`. Printed are the survivors, and a table. Needs a system that can fork.
+never runs. Only what stands above `example` is changed, without docstrings, `raise` statements and what picks a seed.
+Drawn are `--sample` mutants of each lesson, or all. TensorFlow is imported once; each mutant runs in a fork of its own,
+from a temporary file (AutoGraph reads source files). A mutant is killed when the lesson's tests fail, or take five
+times as long as they should. What is known to change nothing that could be tested stands with its reason in
+mutation.json, by `old line → new line`. Printed are the survivors, and a table. Needs a system that can fork.
 """
 
 import argparse
 import ast
-import difflib
 import importlib
 import json
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -39,6 +39,7 @@ OPERATORS = (
     "AddNot", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr", "ReplaceOrWithAnd",
     "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "NumberReplacer", "ZeroIterationForLoop",
 )  # fmt: skip
+SEEDS = re.compile(r"2\*\*3\d|\bseed=0|\bseeds\[-?\d\]|^ *seeds? = .*$")  # where one number is as good as another
 
 
 def mutants_of(source):
@@ -48,10 +49,10 @@ def mutants_of(source):
     from cosmic_ray.operators.provider import OperatorProvider
 
     class Places(Visitor):
-        """The lines an operator would change, in the order of its occurrences."""
+        """Line and column of all that an operator would change, in the order of its occurrences."""
 
         def visit(self, node):
-            lines.extend(start[0] for start, _ in operator.mutation_positions(node))
+            places.extend(start for start, _ in operator.mutation_positions(node))
             return node
 
     tree, found = ast.parse(source), {}
@@ -63,10 +64,10 @@ def mutants_of(source):
             inside -= set(range(node.lineno, node.end_lineno + 1))
     head = "\n".join(concept) + "\n"
     for name in OPERATORS:
-        operator, lines = OperatorProvider()[name](), []
+        operator, places = OperatorProvider()[name](), []
         Places().walk(get_ast(head))
-        for occurrence, line in enumerate(lines):
-            if line not in inside:
+        for occurrence, (line, column) in enumerate(places):
+            if line not in inside or any(m.start() <= column < m.end() for m in SEEDS.finditer(concept[line - 1])):
                 continue
             mutated = mutate_code(head, operator, occurrence).splitlines()
             changed = [(a, b) for a, b in zip(concept, mutated, strict=False) if a != b]
@@ -82,15 +83,18 @@ def mutants_of(source):
     return sorted(((change, mutated) for mutated, change in found.items()), key=lambda mutant: mutant[0])
 
 
-def start(name, path, test, log):
-    """Fork; the child takes the lesson from the file `path` and runs its tests. Returns the child's process id."""
+def start(name, path, test, seconds):
+    """Fork; the child takes the lesson from the file `path` and runs its tests. Returns the child's process id.
+
+    The file `seconds` keeps how long each test took the first time.
+    """
     child = os.fork()
     if child:
         return child
     code = 3
     try:
         os.setsid()
-        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+        os.dup2(os.open(path.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
         os.dup2(1, 2)
         sys.dont_write_bytecode = True
         import pytest
@@ -104,14 +108,18 @@ def start(name, path, test, log):
         setattr(importlib.import_module(package), short, module)
         spec.loader.exec_module(module)
         arguments = ["-q", "-x", "--tb=line", "--numprocesses", "0", "-p", "no:cacheprovider"]
-        code = pytest.main([*arguments, str(test)], plugins=[Unshrunk()])
+        code = pytest.main([*arguments, str(test)], plugins=[Hurry(seconds)])
     except BaseException as error:  # a mutant that cannot even be imported
         print(repr(error), flush=True)
     os._exit(int(code))
 
 
-class Unshrunk:
-    """A plugin for pytest: Hypothesis need not look for the smallest example."""
+class Hurry:
+    """A plugin for pytest: quick tests first, and Hypothesis need not look for the smallest example."""
+
+    def __init__(self, file):
+        self.file, self.seconds = file, {}
+        self.known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
     def pytest_configure(self):
         from hypothesis import Phase, settings
@@ -120,34 +128,41 @@ class Unshrunk:
         settings.register_profile("mutation", profile, phases=(Phase.explicit, Phase.generate), database=None)
         settings.load_profile("mutation")
 
+    def pytest_collection_modifyitems(self, items):
+        items.sort(key=lambda item: self.known.get(item.nodeid, 0.0))
 
-def run(name, sources, jobs, limit):
+    def pytest_runtest_logreport(self, report):
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+
+    def pytest_sessionfinish(self):
+        if not self.known:
+            self.file.write_text(json.dumps(self.seconds), encoding="utf-8")
+
+
+def run(name, sources, jobs, limit, folder):
     """Run the tests on each source; for each the exit code (None: out of time) and the seconds."""
     test = ROOT / "tests" / f"test_{'_'.join(name.split('.')[1:])}.py"
     results, running, waiting = [None] * len(sources), {}, list(enumerate(sources))
-    with tempfile.TemporaryDirectory() as folder:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                number, source = waiting.pop(0)
-                path = Path(folder, f"mutant{number}.py")
-                path.write_text(source, encoding="utf-8")
-                running[start(name, path, test, path.with_suffix(".log"))] = number, time.perf_counter()
-            time.sleep(0.05)
-            for child, (number, began) in list(running.items()):
-                seconds = time.perf_counter() - began
-                done, status = os.waitpid(child, os.WNOHANG)
-                if not done and seconds > limit:
-                    os.killpg(child, signal.SIGKILL)
-                    os.waitpid(child, 0)
-                if done or seconds > limit:
-                    results[number] = os.waitstatus_to_exitcode(status) if done else None, seconds
-                    del running[child]
-                    if len(sources) == 1 and results[number][0] != 0:
-                        print(Path(folder, f"mutant{number}.log").read_text(encoding="utf-8"))
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            number, source = waiting.pop(0)
+            path = folder / f"mutant{number}.py"
+            path.write_text(source, encoding="utf-8")
+            running[start(name, path, test, folder / "seconds.json")] = number, time.perf_counter()
+        time.sleep(0.05)
+        for child, (number, began) in list(running.items()):
+            seconds = time.perf_counter() - began
+            done, status = os.waitpid(child, os.WNOHANG)
+            if not done and seconds > limit:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+            if done or seconds > limit:
+                results[number] = os.waitstatus_to_exitcode(status) if done else None, seconds
+                del running[child]
     return results
 
 
-def report_on(lesson, arguments, known):
+def report_on(lesson, arguments, known, folder):
     """One row of the table, after the survivors."""
     name = f"kerasnotes.{lesson}"
     source = (ROOT / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8")
@@ -155,18 +170,17 @@ def report_on(lesson, arguments, known):
     drawn = mutants
     if not arguments.all and len(mutants) > arguments.sample:
         drawn = random.Random(f"{arguments.seed} {lesson}").sample(mutants, arguments.sample)
-    [(code, seconds)] = run(name, [source], 1, 600)
+    [(code, seconds)] = run(name, [source], 1, 600, folder)
     if code != 0:
-        raise SystemExit(f"{lesson}: the tests fail without a mutation")
+        log = (folder / "mutant0.log").read_text(encoding="utf-8")
+        raise SystemExit(f"{log}\n{lesson}: the tests fail without a mutation")
     print(f"\n{lesson}: {len(mutants)} mutants, {len(drawn)} drawn; tests take {seconds:.0f} s", flush=True)
     equivalent = known.get(lesson, {})
     tried = [mutant for mutant in drawn if mutant[0] not in equivalent]
-    results = run(name, [mutated for _, mutated in tried], arguments.jobs, max(20, 5 * seconds))
+    results = run(name, [mutated for _, mutated in tried], arguments.jobs, max(20, 5 * seconds), folder)
     survivors = [mutant for mutant, (code, _) in zip(tried, results, strict=True) if code == 0]
-    for _, mutated in survivors:
-        for line in difflib.unified_diff(source.splitlines(), mutated.splitlines(), lineterm="", n=0):
-            if not line.startswith(("---", "+++")):
-                print(f"  {line}", flush=True)
+    for change, _ in survivors:
+        print(f"  {change}", flush=True)
     late = sum(code is None for code, _ in results)
     return lesson, len(mutants), len(drawn), len(tried) - len(survivors), late, len(drawn) - len(tried), len(survivors)
 
@@ -187,7 +201,10 @@ def main():
     for name in arguments.names:
         listed = () if "." in name else importlib.import_module(f"kerasnotes.{name}").LESSONS
         lessons += [f"{name}.{lesson}" for lesson in listed] or [name]
-    rows = [report_on(lesson, arguments, known) for lesson in lessons]
+    rows = []
+    for lesson in lessons:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(report_on(lesson, arguments, known, Path(folder)))
     print(f"\n{'lesson':32} mutants  drawn killed (late) equivalent survived")
     for lesson, *numbers in rows:
         print("{:32} {:7} {:6} {:6} {:6} {:10} {:8}".format(lesson, *numbers))
