@@ -18,6 +18,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import sys
 import tempfile
@@ -83,10 +84,10 @@ def mutants_of(source):
     return sorted(((change, mutated) for mutated, change in found.items()), key=lambda mutant: mutant[0])
 
 
-def start(name, path, test, seconds):
+def start(name, path, test, limit, seconds):
     """Fork; the child takes the lesson from the file `path` and runs its tests. Returns the child's process id.
 
-    The file `seconds` keeps how long each test took the first time.
+    It may take `limit` seconds of the processor. The file `seconds` keeps how long each test took the first time.
     """
     child = os.fork()
     if child:
@@ -94,6 +95,7 @@ def start(name, path, test, seconds):
     code = 3
     try:
         os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
         os.dup2(os.open(path.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
         os.dup2(1, 2)
         sys.dont_write_bytecode = True
@@ -140,7 +142,7 @@ class Hurry:
 
 
 def run(name, sources, jobs, limit, folder):
-    """Run the tests on each source; for each the exit code (None: out of time) and the seconds."""
+    """Run the tests on each source; for each the exit code (None: out of time) and the seconds of the processor."""
     test = ROOT / "tests" / f"test_{'_'.join(name.split('.')[1:])}.py"
     results, running, waiting = [None] * len(sources), {}, list(enumerate(sources))
     while waiting or running:
@@ -148,16 +150,17 @@ def run(name, sources, jobs, limit, folder):
             number, source = waiting.pop(0)
             path = folder / f"mutant{number}.py"
             path.write_text(source, encoding="utf-8")
-            running[start(name, path, test, folder / "seconds.json")] = number, time.perf_counter()
+            running[start(name, path, test, limit, folder / "seconds.json")] = number, time.perf_counter()
         time.sleep(0.05)
         for child, (number, began) in list(running.items()):
-            seconds = time.perf_counter() - began
-            done, status = os.waitpid(child, os.WNOHANG)
-            if not done and seconds > limit:
+            done, status, usage = os.wait4(child, os.WNOHANG)
+            if not done and time.perf_counter() - began > 60 * limit:  # it waits for something
                 os.killpg(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-            if done or seconds > limit:
-                results[number] = os.waitstatus_to_exitcode(status) if done else None, seconds
+                done, status, usage = os.wait4(child, 0)
+            if done:
+                code = os.waitstatus_to_exitcode(status)
+                late = code in (-signal.SIGXCPU, -signal.SIGKILL)
+                results[number] = None if late else code, usage.ru_utime + usage.ru_stime
                 del running[child]
     return results
 
@@ -177,12 +180,14 @@ def report_on(lesson, arguments, known, folder):
     print(f"\n{lesson}: {len(mutants)} mutants, {len(drawn)} drawn; tests take {seconds:.0f} s", flush=True)
     equivalent = known.get(lesson, {})
     tried = [mutant for mutant in drawn if mutant[0] not in equivalent]
-    results = run(name, [mutated for _, mutated in tried], arguments.jobs, max(20, 5 * seconds), folder)
+    results = run(name, [mutated for _, mutated in tried], arguments.jobs, int(max(20, 5 * seconds)), folder)
     survivors = [mutant for mutant, (code, _) in zip(tried, results, strict=True) if code == 0]
     for change, _ in survivors:
         print(f"  {change}", flush=True)
     late = sum(code is None for code, _ in results)
-    return lesson, len(mutants), len(drawn), len(tried) - len(survivors), late, len(drawn) - len(tried), len(survivors)
+    killed = len(tried) - len(survivors)
+    print(f"  killed {killed} ({late} late), equivalent {len(drawn) - len(tried)}, survived {len(survivors)}", flush=True)
+    return lesson, len(mutants), len(drawn), killed, late, len(drawn) - len(tried), len(survivors)
 
 
 def main():
