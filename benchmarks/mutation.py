@@ -40,7 +40,9 @@ OPERATORS = (
     "AddNot", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr", "ReplaceOrWithAnd",
     "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "NumberReplacer", "ZeroIterationForLoop",
 )  # fmt: skip
-SEEDS = re.compile(r"2\*\*3\d|\bseed=0|\bseeds\[-?\d\]|^ *seeds? = .*$")  # where one number is as good as another
+SEEDS = re.compile(
+    r"2\*\*3\d|\bseed=0|\bseeds\[-?\d\]|\(seed, \d\)|^ *seeds? = .*$"
+)  # one number is as good as another
 
 
 def mutants_of(source):
@@ -186,7 +188,9 @@ def report_on(lesson, arguments, known, folder):
         print(f"  {change}", flush=True)
     late = sum(code is None for code, _ in results)
     killed = len(tried) - len(survivors)
-    print(f"  killed {killed} ({late} late), equivalent {len(drawn) - len(tried)}, survived {len(survivors)}", flush=True)
+    print(
+        f"  killed {killed} ({late} late), equivalent {len(drawn) - len(tried)}, survived {len(survivors)}", flush=True
+    )
     return lesson, len(mutants), len(drawn), killed, late, len(drawn) - len(tried), len(survivors)
 
 
