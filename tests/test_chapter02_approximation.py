@@ -52,13 +52,29 @@ def test_bump_2d_is_a_square(center, width, seed):
     np.testing.assert_allclose(y[clear], (away < 0)[clear], atol=1e-3)
 
 
+def test_bump_2d_by_its_formula():
+    x = np.random.default_rng(0).uniform(-2, 2, size=(30, 2))
+    walls = [expit(3 * (x[:, i] - low)) - expit(3 * (x[:, i] - low - 2)) for i, low in enumerate((-0.5, -1.5))]
+    want = expit(3 * (walls[0] + walls[1] - 1.5))
+    np.testing.assert_allclose(bump_2d(x, (0.5, -0.5), 2.0, 3.0), want, rtol=1e-10)
+
+
+def test_a_network_of_steps_by_hand():
+    network = fit_steps(lambda z: 10 * z, (0, 1), 1)  # heights 2.5 and 7.5, a wall at a half, forty over a half steep
+    np.testing.assert_allclose([*network.w, *network.b, *network.v, network.c], [80, -40, 5, 2.5])
+    assert network([0.5]) == pytest.approx(5.0)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: bump(0.0, 1.0, 1.0, 1.0), "right: expected a wall to the right of 1.0"),
         (lambda: bump(0.0, 0.0, 1.0, 0.0), "steepness: expected a positive number, got 0.0"),
         (lambda: bump(0.0, 0.0, 1.0, np.nan), "steepness: expected a positive number"),
+        (lambda: bump(0.0, -np.inf, 1.0, 1.0), "right: expected a wall to the right of -inf"),
         (lambda: fit_steps(np.sin, (1, 0), 3), "interval: expected"),
+        (lambda: fit_steps(np.sin, (1, 1), 3), "interval: expected"),
+        (lambda: fit_steps(np.sin, (0, np.inf), 3), "interval: expected"),
         (lambda: fit_steps(np.sin, (0, 1), 0), "units: expected a whole number of at least 1, got 0"),
         (lambda: fit_steps(np.log, (-1, 1), 0.5), "units: expected a whole number of at least 1"),
         (lambda: fit_steps(lambda z: z * np.nan, (0, 1), 3), "function: expected 4 finite values"),

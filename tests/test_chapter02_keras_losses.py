@@ -50,6 +50,13 @@ def test_types_stay(ours, theirs, dtype):
 
 
 @pairs
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 3, 4), (1, 2, 3, 2)])
+def test_any_number_of_axes(ours, theirs, shape):
+    target, output = np.random.default_rng(0).uniform(0.1, 0.9, size=(2, *shape))
+    np.testing.assert_allclose(ours(target, output), theirs(target, output), rtol=1e-6)
+
+
+@pairs
 def test_unknown_batch_in_compiled_code(ours, theirs):
     compiled = tf.function(ours, input_signature=[tf.TensorSpec((None, 2))] * 2, jit_compile=True)
     target, output = np.float32([[1, 0], [0, 1]]), np.float32([[0.2, 0.8], [1, 0]])

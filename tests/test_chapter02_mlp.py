@@ -46,6 +46,17 @@ def test_one_hot_equals_tensorflow(shape, classes, seed, kind):
     assert one_hot(labels, classes).dtype == tf.float32
 
 
+def test_the_start_is_glorots_uniform_one():
+    ours, theirs = Dense(300), build_mlp([300], 10)
+    ours(np.ones((2, 200), np.float32)), theirs(np.ones((2, 200), np.float32))
+    bound = np.sqrt(6 / 500)
+    for w in (ours.w, theirs.get_weights()[0]):
+        assert 0.999 * bound < np.abs(w).max() <= bound
+        assert np.std(w) == pytest.approx(bound / np.sqrt(3), rel=0.02)
+        assert abs(np.mean(w)) < 5 * bound / np.sqrt(3 * 60_000)
+    assert not np.any(ours.b)
+
+
 def test_one_hot_in_a_compiled_function():
     compiled = tf.function(lambda labels: one_hot(labels, 300))
     np.testing.assert_array_equal(compiled(tf.constant([2, 255], tf.uint8)), np.eye(300)[[2, 255]])

@@ -59,6 +59,9 @@ def test_penalized_logistic_regression_equals_scikit_learn():
     library = LogisticRegression(C=1, tol=1e-8, max_iter=10000).fit(x, y)
     np.testing.assert_allclose([*w, b], [*library.coef_[0], *library.intercept_], atol=1e-2)
     assert (np.diff(losses) <= 1e-12).all()
+    chances = library.predict_proba(x)[np.arange(len(y)), y]
+    penalty = np.sum(library.coef_**2) / (2 * len(x))
+    np.testing.assert_allclose(losses[[0, -1]], [np.log(2), penalty - np.log(chances).mean()], rtol=1e-5)
 
 
 def test_the_tumours_are_linearly_separable():
@@ -81,6 +84,7 @@ ONE = [[1.0], [2.0]]
         (lambda: fit_linear(ONE, [1.0, 2.0], 0.0, 1), "learning_rate: expected a positive number, got 0.0"),
         (lambda: fit_linear(ONE, [1.0, 2.0], 0.1, 0), "steps: expected a whole number of at least 1, got 0"),
         (lambda: fit_linear(ONE, [1.0, 2.0], 1e6, 100), "learning_rate: expected steps short enough"),
+        (lambda: fit_linear(ONE, [1.0, 2.0], 1e6, 30), "learning_rate: expected steps short enough"),  # w about 1e205
         (lambda: fit_logistic(ONE, [0, 2], 0.1, 1), "y: expected labels 0 or 1"),
         (lambda: fit_logistic(ONE, [0, 1], 0.1, 1, l2=-1.0), r"l2: expected a number of at least 0, got -1\.0"),
     ],

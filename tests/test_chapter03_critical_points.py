@@ -32,6 +32,8 @@ def test_the_tolerance_is_absolute():
     assert classify(np.diag([1.0, 1e-3]), 1e-2) == "undecided"
     assert classify(np.diag([1.0, 1e-3]), 1e-4) == "minimum"
     assert classify(np.diag([1.0, -1e-3]), 1e-2) == "undecided"
+    assert [classify([[value]], 0.5) for value in (0.5, -0.5, 0.6, -0.6)] == ["undecided"] * 2 + ["minimum", "maximum"]
+    assert [classify([[value]], 0.0) for value in (1e-12, 0.0, -1e-12)] == ["minimum", "undecided", "maximum"]
 
 
 @pytest.mark.parametrize("loss", ["mean_squared_error", "log_cosh"])
@@ -70,11 +72,22 @@ def test_a_linear_model_has_the_hessian_of_least_squares():
     assert classify(hessian) == "minimum"
 
 
+def test_nothing_is_dropped():
+    x, layers = np.random.default_rng(1).normal(size=(8, 3)), [keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    model.compile("sgd", "mean_squared_error")
+    _, hessian = loss_and_hessian(model, x, np.zeros((8, 1)))
+    with_bias = np.column_stack([x, np.ones(8)])
+    np.testing.assert_allclose(hessian, 2 * with_bias.T @ with_bias / 8, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: classify([[1, 2], [0, 1]]), "hessian: expected a symmetric matrix"),
         (lambda: classify([1, 2]), "hessian: expected a symmetric matrix"),
+        (lambda: classify([[1.0, 1.0]]), "hessian: expected a symmetric matrix"),
+        (lambda: escape_direction([[0.0]]), "hessian: expected a negative eigenvalue"),
         (lambda: classify(np.zeros((0, 0))), "hessian: expected a symmetric matrix"),
         (lambda: classify([[np.nan]]), "hessian: expected a symmetric matrix"),
         (lambda: classify([[1.0]], -1.0), "tolerance: expected a number of at least 0"),

@@ -92,6 +92,8 @@ def test_convergence_ratio():
     ratio = convergence_ratio([[3.0], [1], [1], [2]], [1.0])
     assert ratio[0] == 0
     assert np.isnan(ratio[1:]).all()
+    near = convergence_ratio([[3.0 + 1e-3], [3.0 + 1e-4], [3.0 + 1e-9]], [3.0])
+    np.testing.assert_allclose(near, [1e-1, 1e-5], rtol=1e-5)
     assert convergence_ratio([[3.0]], [1.0]).shape == (0,)
 
 

@@ -96,6 +96,8 @@ def test_all_stay_differentiable_and_work_in_a_graph():
         (lambda: numerical_gradient(np.sum, [1.0], step=np.inf), "step: expected a positive"),
         (lambda: numerical_gradient(lambda w: w, [1.0]), "function: expected one finite"),
         (lambda: numerical_gradient(lambda w: np.inf, [1.0]), "function: expected one finite"),
+        (lambda: numerical_gradient(lambda w: np.inf if w[0] > 0 else 1.0, [0.0]), "function: expected one finite"),
+        (lambda: numerical_gradient(lambda w: np.inf if w[0] < 0 else 1.0, [0.0]), "function: expected one finite"),
         (lambda: directional_derivative(tf.reduce_sum, [1.0], [0.0]), "direction: expected a positive"),
         (lambda: directional_derivative(tf.reduce_sum, [1.0], [np.nan]), "direction: expected a positive"),
         (lambda: directional_derivative(tf.reduce_sum, [1.0], [1.0, 2.0]), r"direction: expected \(..., dims\)"),

@@ -47,6 +47,38 @@ def test_only_signs_count(seed):
     np.testing.assert_array_equal(w, v)
 
 
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_both_forms_take_one_path(seed):
+    rng = np.random.default_rng(seed)
+    start, slopes = rng.normal(size=4), rng.integers(-1, 2, size=(25, 4)) * rng.uniform(0.1, 2, size=(25, 4))
+    slopes[10:20] = np.abs(slopes[10:20])  # up to the longest step
+    rates = 0.3, 1.5, 0.4, 0.05, 2.0
+    ours, theirs, w, variable = Rprop(*rates), KerasRprop(*rates), start, keras.Variable(start, dtype="float64")
+    for slope in slopes:
+        w = ours.step(w, slope)
+        theirs.apply([tf.constant(slope)], [variable])
+        np.testing.assert_allclose(variable, w, rtol=1e-5, atol=1e-5)
+
+
+def test_the_published_settings():
+    """Riedmiller and Braun: factors 1.2 and 0.5, steps from 1e-6 to 50."""
+    expected = {"increase": 1.2, "decrease": 0.5, "min_step": 1e-6, "max_step": 50.0, "learning_rate": 0.01}
+    assert KerasRprop().get_config().items() >= expected.items()
+    rprop = Rprop()
+    assert (rprop.step_size, rprop.factors, rprop.bounds) == (0.01, (0.5, 1.0, 1.2), (1e-6, 50.0))
+
+
+def test_slices_are_added_up():
+    twice = tf.IndexedSlices(tf.constant([[1.0, 1.0], [-3.0, 3.0]]), tf.constant([1, 1]), tf.constant([3, 2]))
+    np.testing.assert_allclose(Rprop(0.5).step(np.zeros((3, 2)), twice), [[0, 0], [0.5, -0.5], [0, 0]])
+
+
+def test_a_step_may_start_at_its_bounds():
+    for rprop in (Rprop(0.5, min_step=0.5), Rprop(0.5, max_step=0.5), KerasRprop(0.5, min_step=0.5, max_step=0.5)):
+        assert rprop is not None
+
+
 def test_one_step_compiled_with_xla_equals_eager():
     eager, compiled = KerasRprop(0.1), KerasRprop(0.1)
     variables = [keras.Variable([1.0, -1.0]) for _ in range(2)]
@@ -72,6 +104,10 @@ def test_the_names_are_found_beside_the_other_methods():
         (lambda: KerasRprop(min_step=0.0), "learning_rate: expected 0 < min_step"),
         (lambda: Rprop(max_step=np.inf), "learning_rate: expected 0 < min_step"),
         (lambda: Rprop(increase=np.nan), "increase: expected"),
+        (lambda: Rprop(increase=1.0), "increase: expected"),
+        (lambda: Rprop(increase=np.inf), "increase: expected"),
+        (lambda: Rprop(decrease=0.0), "decrease: expected"),
+        (lambda: Rprop(0.1, min_step=0.2), "learning_rate: expected 0 < min_step"),
     ],
 )
 def test_bad_arguments(call, message):

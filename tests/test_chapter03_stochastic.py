@@ -43,6 +43,7 @@ def test_weights_of_the_average(steps, gamma, shape, seed):
 def test_averaging_leaves_the_path_alone():
     path = np.arange(5.0)
     np.testing.assert_allclose(polynomial_average(path, 0), path / 2)
+    np.testing.assert_allclose(polynomial_average([0.0, 1.0, 1.0]), [0, 4 / 5, 1 / 3 * 4 / 5 + 2 / 3], rtol=1e-12)
     np.testing.assert_array_equal(path, np.arange(5.0))
 
 
@@ -53,6 +54,7 @@ def test_averaging_leaves_the_path_alone():
         (lambda: polynomial_average(3.0), "path: expected at least one"),
         (lambda: polynomial_average([1.0], -1), "gamma: expected a number"),
         (lambda: polynomial_average([1.0], math.nan), "gamma: expected a number"),
+        (lambda: polynomial_average([1.0], math.inf), "gamma: expected a number"),
     ],
 )
 def test_bad_averages(call, message):

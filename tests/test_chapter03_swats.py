@@ -60,6 +60,21 @@ def test_never_at_the_first_step_and_only_once():
     assert swats.switched_at == 2
 
 
+def test_a_negative_mean_does_not_switch():
+    """The second slope is small and turned: Adam still goes on, uphill, and the estimate is far below zero."""
+    swats = Swats(0.01, tolerance=1e9)
+    run(swats, np.zeros(5), np.array([[1.0] * 5, [-0.01] * 5]))
+    assert float(swats.newest) < 0
+    assert float(swats.mean_rate) < 0
+    assert swats.switched_at is None
+
+
+def test_the_paper_s_settings():
+    want = {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-9, "tolerance": 1e-9}
+    found = Swats().get_config()
+    assert {name: pytest.approx(found[name]) for name in want} == want
+
+
 def test_zero_slopes_change_nothing():
     swats = Swats(tolerance=1e9)
     np.testing.assert_array_equal(run(swats, np.ones(5), np.zeros((3, 5))), np.ones(5))

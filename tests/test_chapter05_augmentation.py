@@ -69,6 +69,12 @@ def test_random_angles_are_uniform():
     assert angles.std() == pytest.approx(60 / math.sqrt(3), rel=0.06)
 
 
+def test_angles_up_to_half_a_turn():
+    images = np.random.default_rng(0).normal(size=(5, 4, 4))
+    angles = np.random.default_rng(3).uniform(-180, 180, 5)
+    np.testing.assert_allclose(rotate(images, 180, 3), rotate_by(images, angles), rtol=1e-12)
+
+
 @settings(max_examples=20)
 @given(SHAPES, SEEDS)
 def test_nothing_to_do_and_same_seed(shape, seed):

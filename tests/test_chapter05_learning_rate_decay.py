@@ -49,6 +49,7 @@ def test_by_hand():
     assert [linear_decay(0.8, 4)(epoch) for epoch in range(5)] == pytest.approx([0.8, 0.6, 0.4, 0.2, 0.0])
     assert [step_decay(0.8, 0.5, 2)(epoch) for epoch in range(6)] == pytest.approx([0.8, 0.8, 0.4, 0.4, 0.2, 0.2])
     assert [cosine_decay(1.0, 4, 0.2)(epoch) for epoch in (0, 2, 4, 9)] == pytest.approx([1.0, 0.6, 0.2, 0.2])
+    assert cosine_decay(0.3, 3, 0.3)(1) == pytest.approx(0.3), "no fall at all"
     assert cosine_decay(1.0, 3)(1) == pytest.approx(0.75)  # cos 60° is ½
     assert [warmup(0.9, 3, lambda epoch: epoch)(epoch) for epoch in range(5)] == pytest.approx([0.3, 0.6, 0.9, 0, 1])
 

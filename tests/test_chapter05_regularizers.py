@@ -8,6 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.linear_model import Lasso
 
 from kerasnotes.chapter05.regularizers import l0, l1, l1_l2, l2, proximal_gradient, soft_threshold
 
@@ -83,6 +84,28 @@ def test_soft_threshold_is_the_best_point(a, amount):
 
     assert cost(best) <= cost(others).min() + 1e-9
     assert abs(best) <= abs(a)
+
+
+def test_proximal_gradient_by_hand():
+    # From (2, −2, 0.5) with the slope (1, 1, 1): (1.5, −2.5, 0), then 0.5 · (1, 2, 1) towards zero.
+    step = proximal_gradient(np.ones_like, [2.0, -2.0, 0.5], 0.5, [1.0, 2.0, 1.0], 1)
+    np.testing.assert_allclose(step, [1.0, -1.5, 0.0], rtol=1e-12)
+    # ½ Σ c (w − a)² + Σ s |w| has its minimum where each a is moved by s / c towards zero.
+    a, curvatures, strengths = np.array([3.0, -3.0, 0.5, -0.1]), np.array([1.0, 2.0, 4.0, 0.5]), [0.5, 3.0, 0.0, 0.2]
+    found = proximal_gradient(lambda w: curvatures * (w - a), np.zeros(4), 0.25, strengths, 400)
+    np.testing.assert_allclose(found, [2.5, -1.5, 0.5, 0.0], atol=1e-12)
+
+
+@settings(max_examples=10)
+@given(SEEDS, st.floats(0.01, 0.5))
+def test_proximal_gradient_is_the_lasso_of_scikit_learn(seed, strength):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(40, 5)), rng.normal(size=40)
+    rate = 1 / np.linalg.eigvalsh(x.T @ x / 40).max()
+    ours = proximal_gradient(lambda w: x.T @ (x @ w - y) / 40, np.zeros(5), rate, strength, 3000)
+    theirs = Lasso(alpha=strength, fit_intercept=False, tol=1e-12, max_iter=10**5).fit(x, y)
+    np.testing.assert_allclose(ours, theirs.coef_, atol=1e-7)
+    assert not theirs.coef_[ours == 0].any()
 
 
 def test_priors_of_scipy():

@@ -81,6 +81,28 @@ def test_the_start_of_plain_layers():
     assert relu.std() == pytest.approx(np.sqrt(2 / 400), rel=0.02)
 
 
+def test_fifty_layers_by_default_whose_gates_are_almost_shut():
+    highway, plain = build_highway(input_shape=(4,), units=2), build_plain(input_shape=(4,), units=2)
+    assert len(highway.layers) == len(plain.layers) == 50
+    np.testing.assert_allclose(gate_activity(highway, np.zeros((1, 4), "float32")), np.full(48, 1 / (1 + np.exp(4))))
+    assert plain.layers[1].activation is keras.activations.tanh
+    layer = HighwayDense(2)
+    layer.build((None, 2))
+    np.testing.assert_allclose(layer.transform(np.zeros((1, 2), "float32")), [[1 / (1 + np.e)] * 2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("build", [build_highway, build_plain])
+def test_no_two_kernels_start_alike(build):
+    kernels = [w for w in build(5, (6,), 6, 6).get_weights() if w.ndim == 2]
+    if build is build_highway:
+        layer = HighwayDense(6, carry_gate=True, seed=1)
+        layer.build((None, 6))
+        kernels += [w for w in layer.get_weights() if w.ndim == 2]
+    for i, kernel in enumerate(kernels):
+        for other in kernels[:i]:
+            assert abs(np.corrcoef(kernel.ravel(), other.ravel())[0, 1]) < 0.8
+
+
 def test_gate_activity_at_the_start_is_the_bias():
     model = build_highway(5, (8,), units=6, transform_bias=-3.0)
     got = gate_activity(model, np.zeros((4, 8), "float32"))

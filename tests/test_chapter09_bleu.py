@@ -44,6 +44,12 @@ def test_bleu_counts_over_the_whole_corpus():
     assert bleu([[words("a")]], [words("a a")], 1) == pytest.approx(0.5)  # longer: no brevity penalty
 
 
+def test_the_closest_reference_counts_and_of_two_the_shorter():
+    candidate = words("a b c d e")
+    assert bleu([[words("a b"), words("a b c d e f")]], [candidate], 1) == pytest.approx(math.exp(1 - 6 / 5))
+    assert bleu([[words("a b c d e f"), words("a b c d")]], [candidate], 1) == pytest.approx(1.0)  # each off by one
+
+
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 25), st.integers(0, 25)), min_size=1, max_size=60), st.integers(0, 1000))
 def test_no_sentence_stands_in_two_parts(numbers, seed):
@@ -104,12 +110,23 @@ def test_the_most_similar_shares_the_largest_part():
     assert most_similar(asked, known, 7).tolist() == [1, 0, 2, 0]
 
 
+def test_a_sentence_of_one_word_and_one_of_none():
+    assert most_similar(np.array([[2, 0]]), np.array([[2, 3], [2, 0]]), 4).tolist() == [1]
+    assert most_similar(np.array([[1, 0]]), np.array([[2, 0], [1, 0]]), 4).tolist() == [0]
+
+
 def test_errors():
     for references, candidates in (([], []), ([[["a"]]], []), ([[]], [["a"]])):
         with pytest.raises(ValueError, match="references, candidates: expected equally many"):
             bleu(references, candidates)
     with pytest.raises(ValueError, match="max_order: expected a whole number of at least 1, got 0"):
         bleu([[["a"]]], [["a"]], 0)
-    for pairs, shares in (([], (1.0,)), ([("a", "b")], (0.5, 0.4)), ([("a", "b")], (1.5, -0.5)), ([("a", "b")], ())):
+    for pairs, shares in (
+        ([], (1.0,)),
+        ([("a", "b")], (0.5, 0.4)),
+        ([("a", "b")], (1.5, -0.5)),
+        ([("a", "b")], (1.0, 0.0)),
+        ([("a", "b")], ()),
+    ):
         with pytest.raises(ValueError, match="pairs, shares: expected pairs, and positive shares"):
             split_pairs(pairs, shares)

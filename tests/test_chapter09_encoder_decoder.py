@@ -117,6 +117,13 @@ def test_the_batch_and_the_steps_may_be_unknown_when_traced(context):
     np.testing.assert_allclose(run(source, target), model((source, target)), atol=1e-6)
 
 
+def test_a_word_has_half_as_many_numbers_as_there_are_units():
+    for units, numbers in ((6, 3), (5, 2), (1, 1)):
+        assert Encoder(4, units).get_weights()[0].shape == Decoder(4, units).get_weights()[0].shape == (4, numbers)
+    assert Encoder(4, 6, embedding_size=5).get_weights()[0].shape == (4, 5)
+    assert 0.49 < np.abs(Encoder(500, 8, seed=1).get_weights()[0]).max() <= 0.5
+
+
 def test_the_loss_leaves_padding_out():
     logits = tf.constant([[[0.0, 1.0, 2.0], [5.0, 0.0, 0.0], [9.0, 0.0, 0.0]]])
     want = -tf.math.log_softmax(logits).numpy()[0, [0, 1], [2, 1]].mean()

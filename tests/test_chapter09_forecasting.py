@@ -32,6 +32,11 @@ def test_the_network_adds_a_change_to_the_last_value():
         assert np.array_equal(gru.get_weights()[1], other[1]) == same
 
 
+def test_thirty_two_units_by_default():
+    assert build_forecaster(7).count_params() == 3 * (32 + 32**2 + 2 * 32) + 33
+    assert build_forecaster(7).input_shape == (None, 7)
+
+
 def test_names_that_moved_are_still_here():
     for name in ("windows", "autoregression", "autoregressive_forecast", "forecast_ahead", "root_mean_square"):
         assert getattr(forecasting, name) is getattr(autoregression, name)

@@ -65,6 +65,30 @@ def test_draws_follow_the_model(model):
     assert np.abs(got - want).max() < 4 * np.sqrt(0.25 / 400)
 
 
+def test_a_low_temperature_takes_the_likeliest_and_a_high_one_any():
+    loud = PoemModel(Vocabulary(CHARACTERS), characters_per_line=5, lines=1, units=6, embedding_size=4, seed=1)
+    ids = np.full((1, 5), 1, np.int32)
+    loud(ids)
+    rng = np.random.default_rng(0)
+    loud.set_weights([rng.normal(size=weight.shape) for weight in loud.get_weights()])
+    likeliest = loud.vocabulary.tokens[2 + int(np.argmax(loud(ids).numpy()[0, 0, 2:]))]
+    assert {compose(loud, "", 1, 1, 1e-3, seed)[0] for seed in range(20)} == {likeliest}
+    assert len({compose(loud, "", 1, 1, 1e3, seed)[0] for seed in range(100)}) == len(CHARACTERS)
+
+
+def test_sizes_by_default_and_dropout_in_training_only():
+    model = PoemModel(Vocabulary(CHARACTERS))
+    ids = np.full((2, 28), 3, np.int32)
+    logits = model(ids)
+    assert logits.shape == (2, 28, 12)
+    assert (model.embedding.output_dim, model.place.input_dim, model.lstm.units) == (128, 28, 256)
+    assert [drop.rate for drop in model.drop] == [0.3, 0.3]
+    np.testing.assert_array_equal(model(ids), logits)
+    assert not np.allclose(model(ids, training=True), logits)
+    for table in (model.embedding, model.place):
+        assert 0.095 < np.abs(table.embeddings).max() <= 0.1
+
+
 def poem(author, title, *lines):
     return SimpleNamespace(author=author, title=title, lines=lines)
 
@@ -107,6 +131,12 @@ def test_errors(model):
         compose(model, "")
     with pytest.raises(ValueError, match="first_characters: expected at most 4 beginnings"):
         compose(model, "春江花月夜", characters_per_line=5)
+    with pytest.raises(ValueError, match="first_characters: expected at most 4 beginnings of at most 5 characters"):
+        compose(model, ["春江花月夜天"], characters_per_line=5)
+    with pytest.raises(ValueError, match="positive shares"):
+        split_by_kinship([poem("a", "b", "c")], (1.0, 0.0))
+    with pytest.raises(ValueError, match="lines: expected 1 to 4, as the model has learnt, got 0"):
+        compose(model, "", lines=0, characters_per_line=5)
     with pytest.raises(ValueError, match="first_characters: expected characters of the vocabulary, got '龙'"):
         compose(model, "龙", characters_per_line=5)
     with pytest.raises(ValueError, match="units: expected a whole number of at least 1, got 0"):

@@ -1,5 +1,6 @@
 """Readers of sentences: masks, shapes, logistic regression; families and near-duplicates; errors."""
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -67,6 +68,37 @@ def test_near_duplicates():
     assert near_duplicates(sentences, 0.7) == [(0, 3), (1, 3)]
     assert near_duplicates(sentences, 1.0) == []
     assert near_duplicates([sentences[0]] * 2, 1.0) == [(0, 1)]
+
+
+def test_sizes_and_dropout_before_and_after_the_reader():
+    model = build_classifier("lstm", 10)
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.7, 0.7]
+    kinds = [type(layer) for layer in model.layers]
+    first, second = (place for place, kind in enumerate(kinds) if kind is keras.layers.Dropout)
+    assert first < kinds.index(keras.layers.LSTM) < second
+    assert [weight.shape for weight in model.get_weights()] == [(10, 64), (64, 256), (64, 256), (256,), (64, 1), (1,)]
+    table = build_classifier("gru", 500).get_weights()[0]
+    assert 0.099 < np.abs(table).max() <= 0.1
+    assert not build_classifier("bag_of_words", 5).get_weights()[0].any()
+
+
+def test_single_items_are_dealt_exactly():
+    for seed in range(3):
+        assert [len(part) for part in deal_families(list(range(8)), list(range(8)), [4, 6, 8], seed)] == [4, 2, 2]
+
+
+@pytest.mark.parametrize(("own", "found"), [(4, [(0, 1)]), (5, [])])
+def test_the_five_rarest_words_find_candidates(own, found):
+    """The two share five words that others have, too, and have `own` rarer ones each."""
+    shared = list("abcde")
+    pair = [shared + [f"{side}{n}" for n in range(own)] for side in ("left", "right")]
+    assert near_duplicates([*pair, *([word] for word in shared)], 0.3) == found
+
+
+def test_six_of_ten_words_are_enough_by_default():
+    words = [str(n) for n in range(20)]
+    assert near_duplicates([words[:8], words[2:10]]) == [(0, 1)]  # 6 of 10
+    assert near_duplicates([words[:11], words[4:15]]) == []  # 7 of 15
 
 
 def test_errors():

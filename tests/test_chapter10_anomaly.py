@@ -39,6 +39,13 @@ def test_reconstruction_error_by_hand():
     np.testing.assert_allclose(reconstruction_error(lambda x: x, x), [0, 0])
 
 
+def test_one_sample_of_one_feature_and_none():
+    np.testing.assert_allclose(reconstruction_error(lambda x: x - 3, [[1.0]]), [9])
+    for nothing in (np.zeros((0, 3)), np.zeros((3, 0))):
+        with pytest.raises(ValueError, match=r"x: expected the shape \(samples, features\)"):
+            reconstruction_error(lambda x: x, nothing)
+
+
 def test_errors():
     with pytest.raises(ValueError, match=r"scores, labels: expected one label for each score, got \(2,\) and \(3,\)"):
         roc_auc([1, 2], [0, 1, 1])

@@ -54,6 +54,49 @@ def test_angles_by_hand():
     assert principal_angles([x, y], [x + y, 3 * x - y]) == pytest.approx([0, 0], abs=1e-6)
 
 
+def test_small_angles_and_those_near_a_right_angle_keep_their_digits():
+    for angle in (1e-10, 1e-5, 0.7, 0.8, np.pi / 2 - 1e-5, np.pi / 2 - 1e-10):
+        (found,) = principal_angles([[1.0, 0.0]], [[np.cos(angle), np.sin(angle)]])
+        assert np.radians(found) == pytest.approx(angle, rel=1e-13, abs=1e-15)
+
+
+def test_fewest_samples_and_all_directions():
+    components, mean = principal_components([[1.0, 2.0], [3.0, 2.0]], 2)
+    np.testing.assert_allclose(np.abs(components), np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(mean, [2, 2])
+    with pytest.raises(ValueError, match="with two samples at least"):
+        principal_components([[1.0, 2.0]], 1)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_hidden_layers_bend_and_code_and_output_do_not(tied):
+    autoencoder, encoder, _ = build_autoencoder(3, (7, 5), tied, inputs=10, activation="tanh")
+    autoencoder.set_weights([np.random.default_rng(0).normal(size=w.shape) for w in autoencoder.get_weights()])
+    x = np.random.default_rng(1).normal(size=(4, 10)).astype("float32")
+    *down, code = encoder.layers[1:]
+    h = x
+    for layer in down:
+        h = np.tanh(h @ layer.kernel.numpy() + layer.bias.numpy())
+    h = h @ code.kernel.numpy() + code.bias.numpy()
+    np.testing.assert_allclose(encoder(x), h, rtol=1e-4, atol=1e-4)
+    back = autoencoder.layers[-1].layers[1:]
+    kernels = [layer.layer.kernel.numpy().T if tied else layer.kernel.numpy() for layer in back]
+    for kernel, layer in zip(kernels[:-1], back[:-1], strict=True):
+        h = np.tanh(h @ kernel + layer.bias.numpy())
+    np.testing.assert_allclose(autoencoder(x), h @ kernels[-1] + back[-1].bias.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_by_default_a_picture_of_mnist_two_sets_of_weights_and_no_two_alike():
+    autoencoder, encoder, decoder = build_autoencoder(2)
+    assert autoencoder.input_shape == autoencoder.output_shape == (None, 784)
+    assert autoencoder.count_params() == 2 * 784 * 2 + 2 + 784
+    w, v = encoder.get_weights()[0], decoder.get_weights()[0]
+    assert abs(np.corrcoef(w.ravel(), v.ravel())[0, 1]) < 0.2
+    assert w.std() == pytest.approx(np.sqrt(2 / 786), rel=0.05)  # Glorot's
+    bent = build_autoencoder(2, (300,))[1].get_weights()[0]
+    assert bent.std() == pytest.approx(np.sqrt(2 / 784), rel=0.02)  # He's
+
+
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("hidden", [(), (7,), (7, 5)])
 def test_the_three_models_share_their_layers(hidden, tied):

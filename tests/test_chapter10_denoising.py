@@ -56,7 +56,18 @@ def test_blocks_come_everywhere_and_can_be_filled_with_an_image():
     np.testing.assert_array_equal(spoiled, np.where(missing, fill, 0))
 
 
+def test_black_white_and_one_pixel_are_images_too():
+    for value in (0.0, 1.0):
+        np.testing.assert_array_equal(add_noise(np.full((2, 3), value), 0.0), np.full((2, 3), value))
+    spoiled, missing = remove_block(np.ones((1, 1, 1)), 1)
+    assert spoiled.tolist() == [[[0.0]]], "black by default"
+    assert missing.all()
+
+
 def test_errors():
+    for call in (lambda: add_noise(0.5, 0.1), lambda: remove_block(0.5, 1)):
+        with pytest.raises(ValueError, match=r"x: expected images \(samples, …\), got an array of shape \(\)"):
+            call()
     x = np.zeros((2, 4, 5))
     for bad in (-0.1, np.nan, np.inf):
         with pytest.raises(ValueError, match="deviation: expected a number of at least 0"):

@@ -88,6 +88,35 @@ def test_the_loss_and_its_parts(label_weight, kl_weight):
     assert parts["kl"] == pytest.approx(float(np.mean(gaussian_kl_to_standard(mean, log_variance))), rel=1e-5)
 
 
+def test_a_step_goes_down_the_whole_loss_through_a_draw_of_the_style():
+    x, labels, rate = pictures(8), np.arange(8) % 3, 0.1
+    ours, by_hand = (small(label_weight=7.0, kl_weight=0.5) for _ in range(2))
+    ours.compile(keras.optimizers.SGD(rate))
+    with tf.GradientTape() as tape:
+        logits, mean, log_variance = by_hand.encoder(x)
+        code = tf.concat([tf.nn.softmax(logits), by_hand.sampling((mean, log_variance))], axis=-1)
+        pixels = keras.losses.binary_crossentropy(x, by_hand.decoder(code), from_logits=True) * 6  # of the six, the sum
+        chosen = tf.reduce_sum(tf.one_hot(labels, 3) * tf.math.log_softmax(logits), axis=1)
+        kl = 0.5 * tf.reduce_sum(mean**2 + tf.exp(log_variance) - 1 - log_variance, axis=1)
+        loss = tf.reduce_mean(pixels - 7.0 * chosen + 0.5 * kl)
+    weights = by_hand.trainable_weights
+    slopes = tape.gradient(loss, [weight.value for weight in weights])
+    logs = ours.train_step((tf.constant(x), tf.constant(labels)))
+    assert float(logs["loss"]) == pytest.approx(float(loss), rel=1e-5)
+    for got, weight, slope in zip(ours.trainable_weights, weights, slopes, strict=True):
+        np.testing.assert_allclose(got, weight - rate * slope, rtol=1e-4, atol=1e-5)
+
+
+def test_layers_by_default():
+    model = build_content_style()
+    shapes = [weight.shape for weight in model.trainable_weights if len(weight.shape) == 2]
+    assert shapes == [(784, 256), (256, 10), (256, 8), (256, 8), (18, 256), (256, 784)]
+    assert (float(model.label_weight), float(model.kl_weight)) == (50.0, 3.0)
+    he, glorot = (model.encoder.get_weights()[0], model.decoder.get_weights()[2])
+    assert he.std() == pytest.approx(np.sqrt(2 / 784), rel=0.02)
+    assert glorot.std() == pytest.approx(np.sqrt(2 / 1040), rel=0.02)
+
+
 def test_a_seed():
     x = pictures()
     np.testing.assert_array_equal(small(3)(x), small(3)(x))

@@ -68,6 +68,27 @@ def test_sampling_has_the_error_that_it_states():
     assert 1 - 4 / np.sqrt(400) < deviations.std() < 1 + 4 / np.sqrt(400)
 
 
+@pytest.mark.parametrize("samples", [2, 3])
+def test_few_samples_by_hand(samples):
+    means, logs = np.array([[0.3, -0.4]]), np.array([[0.5, -1.0]])
+    noise = np.random.default_rng(7).normal(size=(samples, 1, 2))
+    x = means + np.exp(logs / 2) * noise
+    one = stats.norm(means, np.exp(logs / 2)).logpdf(x).sum(axis=-1)
+    differences = one - stats.norm(0.1, np.exp(0.1)).logpdf(x).sum(axis=-1)
+    estimate, error = monte_carlo_kl(means, logs, np.full((1, 2), 0.1), np.full((1, 2), 0.2), samples, 7)
+    np.testing.assert_allclose(estimate, differences.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(error, differences.std(axis=0, ddof=1) / np.sqrt(samples), rtol=1e-10)
+
+
+def test_more_axes_than_two_and_fewer():
+    parts = np.random.default_rng(0).normal(size=(4, 2, 3, 4))
+    flat = gaussian_kl(*(part.reshape(6, 4) for part in parts))
+    np.testing.assert_allclose(gaussian_kl(*parts), np.reshape(flat, (2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(gaussian_kl(*parts[:, 0, 0]), flat[0], rtol=1e-12)
+    with pytest.raises(ValueError, match=r"expected \(batch, dimensions\)"):
+        gaussian_kl_to_standard(tf.zeros((2, 3, 0)), tf.zeros((2, 3, 0)))
+
+
 def test_one_seed_gives_one_estimate():
     parts = [tf.ones((2, 3))] * 4
     np.testing.assert_array_equal(monte_carlo_kl(*parts, 10, 5)[0], monte_carlo_kl(*parts, 10, 5)[0])

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
+from scipy.special import expit, logsumexp
 
 from kerasnotes.chapter10.likelihood_bounds import elbo, importance_weighted_bound, pixel_cross_entropy
 
@@ -38,6 +40,48 @@ def test_a_decoder_that_ignores_the_code_makes_the_weights_equal_under_the_prior
     for samples in (1, 7):
         bound = importance_weighted_bound(x, model, samples, seed=3)
         np.testing.assert_allclose(bound, elbo(x, model, 5), rtol=1e-5)
+
+
+class Lines:
+    """An encoder and a decoder that are matrices."""
+
+    def __init__(self, seed):
+        self.a, self.b, self.c = np.random.default_rng(seed).normal(size=(3, 3, 3)).astype(np.float32)
+
+    def encoder(self, x):
+        return x @ self.a, x @ self.b
+
+    def decoder(self, z):
+        return z @ self.c
+
+
+def test_bounds_equal_scipys_densities_of_the_same_draws():
+    x, model, rng = images(4, 3), Lines(1), np.random.default_rng(5)
+    mean, logs = x @ model.a, x @ model.b
+    q, weights = stats.norm(mean, np.exp(logs / 2)), []
+    for _ in range(3):
+        z = mean + np.exp(logs / 2) * rng.normal(size=(4, 3))
+        p = expit(z @ model.c)
+        likelihood = np.sum(x * np.log(p) + (1 - x) * np.log(1 - p), axis=1)
+        weights.append(likelihood + stats.norm.logpdf(z).sum(axis=1) - q.logpdf(z).sum(axis=1))
+        if len(weights) == 1:
+            kl = 0.5 * np.sum(mean**2 + np.exp(logs) - 1 - logs, axis=1)
+            np.testing.assert_allclose(elbo(x, model, 5), likelihood - kl, rtol=1e-4)
+            np.testing.assert_allclose(importance_weighted_bound(x, model, 1, 5), weights[0], rtol=1e-4)
+    want = logsumexp(weights, axis=0) - np.log(3)
+    np.testing.assert_allclose(importance_weighted_bound(x, model, 3, 5), want, rtol=1e-4)
+
+
+def test_one_grey_image_of_one_pixel():
+    for grey in (0.0, 0.5, 1.0):
+        np.testing.assert_allclose(elbo([[grey]], Fixed([0.0], [0.0], [0.0]), 1), -np.log(2), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("values", "text"), [([0, 255], "255: divide by 255$"), ([0, 1.5], "1.5: divide by 255$"),
+                                              ([0, 256], "256$"), ([-1, 1], "-1 to 1$")])  # fmt: skip
+def test_when_dividing_by_255_is_the_remedy(values, text):
+    with pytest.raises(ValueError, match=text):
+        elbo(np.array([values], np.float32), Fixed([0.0], [0.0], [0.0] * 2), 0)
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 3, 1), "float32"), np.zeros((0, 3), "float32")])

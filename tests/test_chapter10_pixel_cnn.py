@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kerasnotes.chapter10.pixel_cnn import (
     MaskedConv2D,
+    Positions,
     binarize,
     binary_images,
     build_pixel_cnn,
@@ -53,10 +54,28 @@ def test_mask_a_shows_nothing_through_a_kernel_of_one():
     assert not np.any(MaskedConv2D(2, 1, "A")(np.ones((1, 3, 3, 1), "float32")))
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (3, 2)])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (3, 2), (3, 3)])  # the last ones are more than a batch
 def test_all_pictures_together_have_probability_1(height, width):
     model = build_pixel_cnn(5, 2, first_size=5, seed=height)
     np.testing.assert_allclose(np.exp(log_likelihood(pictures(height, width), model)).sum(), 1, rtol=1e-5)
+
+
+def test_places_by_hand():
+    found = Positions()(np.zeros((2, 3, 2, 1), "float32"))
+    want = [[[i / 14 - 1, j / 14 - 1] for j in range(2)] for i in range(3)]
+    np.testing.assert_allclose(found, [want], rtol=1e-6)
+    ends = Positions()(np.zeros((1, 29, 29, 1), "float32")).numpy()
+    np.testing.assert_allclose(ends[0, [0, 14, 28], [28, 14, 0]], [[-1, 1], [0, 0], [1, -1]], atol=1e-6)
+
+
+def test_weights_by_default():
+    first, later = 4 * 7 * 24 + 24, 2 * 3 * 24 * 24 + 24  # rows below the middle have none
+    places, answer = 2 * 32 + 32 + 32 * 24 + 24, 24 * 32 + 32 + 32 + 1
+    assert build_pixel_cnn().count_params() == first + 2 * later + places + answer
+    assert build_pixel_cnn(positions=False).count_params() == first + 2 * later + answer
+    a, b = (build_pixel_cnn(first_mask=mask, positions=False, layers=1) for mask in "AB")
+    assert not np.any(input_gradients(a, np.ones((1, 3, 3, 1)), 1, 1)[1, 1])
+    assert np.any(input_gradients(b, np.ones((1, 3, 3, 1)), 1, 1)[1, 1])
 
 
 def test_the_likelihood_is_the_product_of_predictions_one_by_one():

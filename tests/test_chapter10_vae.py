@@ -74,6 +74,37 @@ def test_it_trains_with_fit_and_one_seed_gives_one_result():
     assert set(history) == {"loss", "reconstruction", "kl"}
 
 
+def test_a_step_goes_down_the_whole_loss():
+    x, rate = images(), 0.1
+    ours, by_hand = small(5), small(5)
+    for vae in (ours, by_hand):
+        vae(x)  # makes the weights
+        vae.compile(keras.optimizers.SGD(rate))
+    with tf.GradientTape() as tape:
+        losses = by_hand.losses_of(x)
+    slopes = tape.gradient(losses[0], [weight.value for weight in by_hand.trainable_weights])
+    want = [weight - rate * slope for weight, slope in zip(by_hand.get_weights(), slopes, strict=True)]
+    shown = ours.train_step((x,))
+    for got, weight in zip(ours.get_weights(), want, strict=True):
+        np.testing.assert_allclose(got, weight, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose([shown[name] for name in ("loss", "reconstruction", "kl")], losses, rtol=1e-5)
+    np.testing.assert_array_equal(small(5)(x), by_hand.decoder(by_hand.encoder(x)[0]))
+
+
+def test_layers_and_their_starts():
+    encoder, decoder = Encoder(2), Decoder()
+    mean, log_variance = encoder(images(3, 784))
+    assert decoder(mean).shape == (3, 784)
+    shapes = [weight.shape for weight in (*encoder.weights, *decoder.weights) if len(weight.shape) == 2]
+    assert shapes == [(784, 400), (400, 2), (400, 2), (2, 400), (400, 784)]
+    assert not np.allclose(mean, log_variance)
+    activations = [layer.activation for layer in (*encoder.hidden, encoder.mean, encoder.log_variance, *decoder.stack)]
+    relu, linear = keras.activations.relu, keras.activations.linear
+    assert activations == [relu, linear, linear, relu, linear]
+    assert encoder.hidden[0].get_weights()[0].std() == pytest.approx(np.sqrt(2 / 784), rel=0.02)  # He's
+    assert decoder.stack[1].get_weights()[0].std() == pytest.approx(np.sqrt(2 / 1184), rel=0.02)  # Glorot's
+
+
 def test_sizes_are_counted():
     with pytest.raises(ValueError, match="latent_size: expected a whole number of at least 1, got 0"):
         Encoder(0)
