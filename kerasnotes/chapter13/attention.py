@@ -18,7 +18,7 @@ from kerasnotes import plots
 from kerasnotes.parts import floating, shape, whole
 
 SMOKE = {"draws": 500}
-SECONDS = 3
+SECONDS = 1
 
 DICTIONARY = ("necessary", "receive", "receipt", "separate", "believe", "attention", "tension", "recurrent", "gradient")
 SENTENCE = "the more you read the more you know"

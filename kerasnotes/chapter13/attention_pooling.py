@@ -18,7 +18,7 @@ from kerasnotes.parts import layer_seeds, shape, whole
 
 SMOKE = {"samples": 64, "test_samples": 32, "epochs": 1, "seeds": 1}
 FULL = {"samples": 20_000, "seeds": 5}
-SECONDS = 22
+SECONDS = 20
 
 DIGIT, FRAGMENT, FRAGMENTS = 14, 7, 6  # pixels, pixels, number
 RATE = 2e-3

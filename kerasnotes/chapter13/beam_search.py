@@ -17,7 +17,7 @@ from kerasnotes.chapter09.encoder_decoder import Decoder, Encoder, Seq2Seq, gree
 from kerasnotes.parts import shape, whole
 
 SMOKE = {"chains": 5, "characters": 30_000, "length": 40, "beginnings": 1}
-SECONDS = 5
+SECONDS = 3
 
 
 def penalty(length, alpha):

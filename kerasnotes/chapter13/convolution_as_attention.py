@@ -17,7 +17,7 @@ from kerasnotes.chapter13.attention import attention_weights, dot_attention
 from kerasnotes.parts import positive, shape, whole
 
 SMOKE = {"size": 6}
-SECONDS = 4
+SECONDS = 1
 
 
 def relative_positions(height, width):

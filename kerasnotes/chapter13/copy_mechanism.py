@@ -21,7 +21,7 @@ from kerasnotes.chapter13.transformer import TransformerDecoder, TransformerEnco
 from kerasnotes.parts import floating, layer_seeds, shape, whole
 
 SMOKE = {"samples": 100, "units": 8, "epochs": 1}
-SECONDS = 10
+SECONDS = 12
 
 VOCABULARY, FIRST_NAME, START, END = 30, 30, 1, 2  # ids below 30 can be written, names are ids from 30 on
 WORDS = (3, 4, 5, 6)  # of the answer's template, between and behind the names

@@ -21,7 +21,7 @@ from kerasnotes.chapter13.graph_network import adjacency, neighbors
 from kerasnotes.parts import layer_seeds, shape, share, whole
 
 SMOKE = {"networks": 1, "steps": 2, "deepest": 2}
-SECONDS = 6
+SECONDS = 5
 
 LEADERS = (0, 33)  # the instructor, and an officer of the club
 

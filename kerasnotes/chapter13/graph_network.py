@@ -16,7 +16,7 @@ from kerasnotes import plots
 from kerasnotes.parts import floating, shape, whole
 
 SMOKE = {"graphs": 10, "nodes": 6}
-SECONDS = 2
+SECONDS = 1
 
 KINDS = ("sum", "mean", "max")
 

@@ -18,7 +18,7 @@ from kerasnotes.parts import layer_seeds, whole
 
 SMOKE = {"images": 64, "networks": 2, "seeds": 1}
 FULL = {"images": 10_000, "seeds": 5}
-SECONDS = 3
+SECONDS = 1
 
 
 class SqueezeExcite(keras.layers.Layer):

@@ -20,7 +20,7 @@ from kerasnotes import plots
 from kerasnotes.parts import share, whole
 
 SMOKE = {"pairs": 30, "longest": 16}
-SECONDS = 2
+SECONDS = 1
 
 
 def edit_table(a, b, exchange=2):

@@ -20,7 +20,7 @@ from kerasnotes.chapter13.sliding_window import window_mask as window_mask
 from kerasnotes.parts import layer_seeds, shape, whole
 
 SMOKE = {}
-SECONDS = 2
+SECONDS = 1
 
 NAMES = tuple(f"{part}_{kind}" for part in ("query", "key", "value", "output") for kind in ("kernel", "bias"))
 SENTENCE = "the more you read the more you know"

@@ -16,7 +16,7 @@ from kerasnotes import data, plots, training
 from kerasnotes.parts import floating, layer_seeds, shape, whole
 
 SMOKE = {"samples": 100, "epochs": 1}
-SECONDS = 10
+SECONDS = 7
 
 
 def digit_pairs(images, labels, samples, seed=0):

@@ -18,7 +18,7 @@ from kerasnotes.chapter13.transformer import TransformerDecoder, TransformerEnco
 from kerasnotes.parts import shape, whole
 
 SMOKE = {"draws": 20, "units": 8}
-SECONDS = 3
+SECONDS = 1
 
 
 def placeholders(lengths, max_length, mask_id):

@@ -18,7 +18,7 @@ from kerasnotes.chapter13.multi_head import MultiHeadAttention
 from kerasnotes.parts import layer_seeds, positive, whole
 
 SMOKE = {"samples": 200, "steps": 6, "units": 4, "epochs": 1}
-SECONDS = 10
+SECONDS = 7
 
 
 def frequencies(depth, base=10000.0, indexing="paper"):

@@ -21,7 +21,7 @@ from kerasnotes.chapter13.attention import attention_weights, scaled_dot_attenti
 from kerasnotes.parts import shape, whole
 
 SMOKE = {"longest": 64, "repeats": 1}
-SECONDS = 6
+SECONDS = 3
 
 
 def window_mask(steps, before, after):

@@ -20,7 +20,7 @@ from kerasnotes.chapter13.multi_head import attend, combine, glorot, project
 from kerasnotes.parts import layer_seeds, shape, share, whole
 
 SMOKE = {"depth": 2, "units": 8, "seeds": 1}
-SECONDS = 6
+SECONDS = 4
 
 
 def layer_norm(x, gamma, beta, epsilon=1e-6):

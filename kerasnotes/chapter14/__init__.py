@@ -20,4 +20,4 @@ LESSONS = (
     "divided_vocabulary",
     "model_parallel",
 )
-BUDGET = 250  # seconds of the whole chapter at default scale, on two CPU cores
+BUDGET = 240  # seconds of the whole chapter at default scale, on two CPU cores

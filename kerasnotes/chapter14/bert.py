@@ -158,7 +158,7 @@ def lesson(
     sentences: int = 10072,
     units: int = 64,
     layers: int = 2,
-    epochs: int = 6,
+    epochs: int = 5,
     pretrainings: int = 1,
     labels: tuple[int, ...] = (1000,),
     draws: int = 2,

@@ -20,7 +20,7 @@ from kerasnotes import plots
 from kerasnotes.parts import floating, shape, whole
 
 SMOKE = {"tokens": 8, "units": 8, "vocabulary": 24}
-SECONDS = 2
+SECONDS = 1
 
 
 def split_rows(w, parts):

@@ -18,7 +18,7 @@ from kerasnotes import plots, training
 from kerasnotes.parts import floating, layer_seeds, positive, shape, whole
 
 SMOKE = {"samples": 128, "epochs": 1, "units": 4, "embedding_size": 4}
-SECONDS = 12
+SECONDS = 5
 
 
 class BidirectionalLanguageModel(keras.Model):

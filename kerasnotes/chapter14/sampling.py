@@ -20,7 +20,7 @@ from kerasnotes import data, plots
 from kerasnotes.parts import positive, shape, whole
 
 SMOKE = {"characters": 20_000, "draws": 2000, "length": 60}
-SECONDS = 4
+SECONDS = 2
 
 
 def open_choices(logits, temperature=1.0, top_k=None):

@@ -20,7 +20,7 @@ from kerasnotes import plots, training
 from kerasnotes.parts import floating, layer_seeds, positive, shape, whole
 
 SMOKE = {"samples": 256, "steps": 2, "runs": 1}
-SECONDS = 10
+SECONDS = 8
 
 
 def route(x, w_router):
