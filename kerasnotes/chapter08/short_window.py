@@ -112,7 +112,7 @@ def lesson(
     seeds: int = 2,
     units: int = 16,
     steps: int = 16,
-    noise: int = 4,
+    noise: int = 8,
     seed: int = 0,
 ):
     """Gradients that no window before the lag can see, then training with one window after another.
@@ -188,7 +188,7 @@ def _results(report, right, echoes, windows, lag, updates, seeds):
     ax.axhline(0.5, color="black", linestyle="--", label="chance")
     ax.set_ylim(0.4, 1.05)
     ax.set_title(f"The sign of {lag} steps ago, learnt through a window")
-    ax.legend(loc="lower right")
+    ax.legend(loc="center left", bbox_to_anchor=(0.02, 0.6))
     alt = f"Share of signs repeated rightly against the window. Amid noise it is near chance up to {lag} steps and 1 "
     alt += "from the next on; without noise even the shortest windows are often right."
     report.figure("a window shorter than the lag", figure, alt=alt)
