@@ -60,6 +60,7 @@ def test_as_many_of_each_class():
     chosen = few_of_each(labels, 5, seed=1)
     np.testing.assert_array_equal(np.bincount(labels[chosen]), np.full(4, 5))
     assert len(set(chosen.tolist())) == 20
+    np.testing.assert_array_equal(np.sort(few_of_each([0, 1] * 10, 10, seed=0)), np.arange(20))  # each of them once
     np.testing.assert_array_equal(chosen, few_of_each(labels, 5, seed=1))
     assert set(chosen.tolist()) != set(few_of_each(labels, 5, seed=2).tolist())
 

@@ -126,12 +126,21 @@ def lesson(
     """
     (x, _), (x_test, _) = data.mnist()
     x, x_test = (np.float32(part).reshape(len(part), -1) / 255 for part in (x[:images], x_test[:test_images]))
+    _alike(report, x_test[:100], hidden, latent_size, seed)
     plain, vae = (
         _trained(report, kind, x, x_test, epochs, hidden, latent_size, seed) for kind in (PlainAutoencoder, VAE)
     )
     sigma = _own_noise(report, vae[1])
     sizes, costs = _forgiven(report, plain[0], vae[0], x_test, seed)
     _figure(report, plain[0], vae[0], x_test, sigma, sizes, costs, seed)
+
+
+def _alike(report, x, hidden, latent_size, seed):
+    """Before training, the two differ in their losses only."""
+    plain, vae = (build_coder(kind, x.shape[1], latent_size, hidden, 1, seed) for kind in (PlainAutoencoder, VAE))
+    report.check("both start from the same weights: what they rebuild", plain(x), vae(x), rtol=0, atol=0)
+    want = tf.reduce_mean(pixel_cross_entropy(x, plain.decoder(plain.encoder(x)[0])))
+    report.check("the plain one pays for pixels only, from codes without noise", plain.losses_of(x)[0], want)
 
 
 def _trained(report, kind, x, x_test, epochs, hidden, latent_size, seed):
