@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasnotes.chapter08.simple_rnn import SHAPES, SimpleRNN, build_network, output_sequence, rnn, rnn_step
+from kerasnotes.chapter08.simple_rnn import SHAPES, SimpleRNN, _sums, build_network, output_sequence, rnn, rnn_step
 
 few = settings(max_examples=15, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
@@ -168,3 +168,10 @@ x, h0, (w_xh, w_hh, b) = np.zeros((2, 3, 4)), np.zeros((2, 5)), [np.zeros(s) for
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_bits_to_learn_are_those_of_sums():
+    x, y = _sums(np.random.default_rng(0), 50, 10)
+    assert x.shape == (50, 10, 2)
+    places = 2 ** np.arange(10)  # lowest bit first
+    np.testing.assert_array_equal(y[..., 0] @ places, (places @ x).sum(axis=1) % 2**10)

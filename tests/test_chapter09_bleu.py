@@ -100,6 +100,15 @@ def test_a_corpus_is_the_sentences_as_ids():
     assert corpus.target_vocabulary.decode([corpus.start, corpus.end]) == ["<start>", "<end>"]
 
 
+def test_the_vocabularies_know_the_words_to_train_on_and_no_others():
+    texts = [(f"save{n} file.", f"garder{n} ordre") for n in range(40)]
+    corpus = translation_corpus(texts, longest=3, vocabulary_size=1000, seed=1)  # sources of just this length
+    assert sum(len(part.words) for part in (corpus.train, corpus.validation, corpus.test)) == 40
+    for side, vocabulary in enumerate((corpus.source_vocabulary, corpus.target_vocabulary)):
+        heard = {word for pair in corpus.train.words for word in pair[side]}
+        assert set(vocabulary.tokens[2:]) == heard | {"<start>", "<end>"}
+
+
 def test_words_and_marks():
     assert split_marks("Couper l'ordre, s.v.p.") == ["couper", "l'", "ordre", ",", "s", ".", "v", ".", "p", "."]
 

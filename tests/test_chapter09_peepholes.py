@@ -81,6 +81,15 @@ def test_the_timer_speaks_at_its_moment(moment):
     np.testing.assert_allclose(states[..., 0], np.where(loud, np.tanh(cells[..., 0]), 0), atol=1e-4)
 
 
+def test_the_timer_s_weights():
+    w, u, b, peepholes = timer(4)
+    assert not np.any(w)
+    assert not np.any(u)
+    np.testing.assert_allclose(peepholes, [[0], [0], [200]])  # only the output gate looks at the cell
+    np.testing.assert_allclose(b[2:], [np.arctanh(0.1), -200 * 0.35], rtol=1e-6)
+    np.testing.assert_array_equal(tf.sigmoid(b[:2]), [1, 1])
+
+
 def test_errors():
     x, w, u, b, _, _ = problem(0)
     with pytest.raises(ValueError, match=r"peepholes: expected the shape \(3, 3\)"):
