@@ -108,3 +108,16 @@ def test_unknown_sizes_half_precision_and_xla():
     square = tf.function(lambda x: gradient(lambda z: tf.reduce_sum(z**2), x)[0], jit_compile=True,
                          input_signature=[tf.TensorSpec((None,), tf.float16)])  # fmt: skip
     assert square(np.float16([1, 2])).numpy().tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("watched", [True, False])
+def test_the_courses_tape_needs_neither_watch_nor_variables_of_its_own(inside, watched):
+    x = tf.Variable([1.0, 2.0])
+    with tf.GradientTape() as tape:
+        if inside:
+            x = tf.Variable([1.0, 2.0])
+        if watched:
+            tape.watch(x)
+        z = tf.reduce_sum(tf.math.pow(x, 2))
+    assert tape.gradient(z, x).numpy().tolist() == gradient(lambda x: tf.reduce_sum(x**2), x)[0].numpy().tolist()

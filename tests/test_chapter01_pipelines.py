@@ -177,3 +177,12 @@ def test_errors(call, message):
 def test_a_deviation_beyond_all_numbers_is_refused():
     with np.errstate(over="ignore"), pytest.raises(ValueError, match="train: expected numbers whose squares"):
         standardize([[1e308], [-1e308]])
+
+
+def test_a_row_of_a_pandas_table_is_what_the_lesson_says():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"cylinders": [8], "weight": [3504.0], "name": ["chevrolet"]})
+    row = frame.iloc[0].to_numpy()
+    assert row.dtype == object
+    assert row.tolist() == [8, 3504.0, "chevrolet"]
+    assert frame[["cylinders", "weight"]].iloc[0].to_numpy().dtype == np.float64

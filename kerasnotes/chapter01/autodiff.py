@@ -85,6 +85,7 @@ def lesson(report, *, points: int = 61):
     two = tf.constant(2.0)
     report.check("d(x² + 3x)/dx at 2 is 7", got=gradient(_polynomial, 2.0), want=[7.0])
     _watching(report)
+    _course_example(report)
     _recording(report)
     _once_or_more(report)
     _accumulation(report)
@@ -144,6 +145,54 @@ def _watching(report):
     report.check("an input that does not reach the result has the gradient None", got=str(unconnected[1]), want="None")
     zeros = gradient(ignores_second, 2.0, [5.0, 6.0], unconnected_gradients="zero")
     report.check("or zeros, on request", got=zeros, want=[4.0, [0.0, 0.0]])
+
+
+def _course_example(report):
+    """x² + y² at (1, 2) as the course writes it, then without what is redundant in it."""
+
+    def slopes(inside, watched, kind=tf.Variable):
+        """Make x and y inside the tape or before it, and watch them or not."""
+        x, y = kind(1.0), kind(2.0)
+        with tf.GradientTape() as tape:
+            if inside:
+                x, y = kind(1.0), kind(2.0)
+            if watched:
+                tape.watch(x)
+                tape.watch(y)
+            z = tf.math.pow(x, 2) + tf.math.pow(y, 2)
+        got = [None if slope is None else float(slope) for slope in tape.gradient(z, [x, y])]
+        return str(got), len(tape.watched_variables())
+
+    cases = {
+        "variables made in the tape, and watched (the course)": (True, True),
+        "made in the tape, not watched": (True, False),
+        "made before it, watched": (False, True),
+        "made before it, not watched: enough": (False, False),
+    }
+    rows = [[name, *slopes(*case)] for name, case in cases.items()]
+    rows.append(["constants made before it, not watched", *slopes(False, False, tf.constant)])
+    report.table("the course's example: slopes of x² + y² at (1, 2)", ["written as", "slopes", "variables seen"], rows)
+    answers = [row[1] for row in rows]
+    report.check("watch on variables, and making them in the tape, change nothing", answers[:4], ["[2.0, 4.0]"] * 4)
+    report.check("without watch only constants are missed", got=answers[4], want="[None, None]")
+
+    def descend(made_before, steps=3):
+        w = tf.Variable(1.0)
+        for _ in range(steps):
+            with tf.GradientTape() as tape:
+                w = w if made_before else tf.Variable(1.0)
+                loss = w**2
+            w.assign_sub(0.25 * tape.gradient(loss, w))
+        return float(w)
+
+    ends = [descend(True), descend(False)]
+    report.check("in a loop, a variable made in the tape starts anew: w after three halvings", ends, want=[0.125, 0.5])
+    report.correction(
+        "what a tape needs to be told",
+        course="Variables are made inside the tape and passed to watch.",
+        correct="A tape watches variables by itself, and they are made once, before it; watch is for constants.",
+        shown_by=f"slopes {answers[0]} either way; {answers[4]} for constants without watch",
+    )
 
 
 def _recording(report):

@@ -10,6 +10,7 @@ doi:10.1007/978-0-387-84858-7, section 7.10.2 (what must not see the test data);
 cars).
 """
 
+import contextlib
 import itertools
 import math
 
@@ -34,11 +35,8 @@ def train_test_split(*arrays, test_size, seed, stratify=None):
         stratify: Class of each row (rows,), or None. With it, the test part of each class is the share that it would
             have exactly, rounded up or down, so that all parts together have the size asked for.
 
-    Returns:
-        Tuple of NumPy arrays: training and test part of the first array, of the second, and so on.
-
-    Raises:
-        ValueError: If the numbers of rows differ, a part would be empty, a class has fewer than two rows or labels
+    Returns: Tuple of NumPy arrays: training and test part of the first array, of the second, and so on.
+    Raises: ValueError: If the numbers of rows differ, a part would be empty, a class has fewer than two rows or labels
             hold NaN, or a part has fewer rows than there are classes.
     """
     if not arrays:
@@ -86,11 +84,8 @@ def batches(x, y, batch_size, shuffle=True, seed=0):
         shuffle: Whether to draw a new order for each epoch.
         seed: Seed of the orders, a whole number of at least 0.
 
-    Returns:
-        A `tf.data.Dataset` of `(x, y)` with shapes (batch, ...), whose length is the number of batches.
-
-    Raises:
-        ValueError: If the numbers of rows differ or are zero, or `batch_size` or `seed` is out of range.
+    Returns: A `tf.data.Dataset` of `(x, y)` with shapes (batch, ...), whose length is the number of batches.
+    Raises: ValueError: If the numbers of rows differ or are zero, or `batch_size` or `seed` is out of range.
     """
     x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
     sizes = [tensor.shape[0] if tensor.shape.rank else 0 for tensor in (x, y)]
@@ -118,11 +113,8 @@ def standardize(train, *others):
             rows is only shifted.
         others: Further data with the same features, such as test data, treated with the training data's figures.
 
-    Returns:
-        Tuple of NumPy arrays, as many as were given, float64 if `train` is, else float32.
-
-    Raises:
-        ValueError: If an array is empty or not finite, or the shapes after the first axis differ.
+    Returns: Tuple of NumPy arrays, as many as were given, float64 if `train` is, else float32.
+    Raises: ValueError: If an array is empty or not finite, or the shapes after the first axis differ.
     """
     arrays = [np.asarray(array) for array in (train, *others)]
     for number, array in enumerate(arrays):
@@ -169,6 +161,7 @@ def lesson(report, *, splits: int = 200, seed: int = 0):
     x, y = data.auto_mpg()
     _splitting(report, x, splits, seed)
     _scaling(report, x, y, seed)
+    _table_row(report)
     _epochs(report, seed)
 
 
@@ -226,18 +219,30 @@ def _scaling(report, x, y, seed):
     style = {"orientation": "horizontal", "patch_artist": True, "boxprops": {"facecolor": "C6"}, "widths": 0.6,
              "medianprops": {"color": "C1", "linewidth": 2}, "flierprops": {"markersize": 3}}  # fmt: skip
     left.boxplot(train, tick_labels=names, **style)
-    left.set(xlabel="value, each in its own unit")
-    left.set_title("As measured:\nweight outweighs the rest")
+    left.set(xlabel="value, each in its own unit", title="As measured:\nweight outweighs the rest")
     right.boxplot(scaled, tick_labels=names, **style)
-    right.set(xlabel="training deviations from the training mean")
-    right.set_title("Standardized:\nevery feature has a say")
+    right.set(xlabel="training deviations from the training mean", title="Standardized:\nevery feature has a say")
     left.invert_yaxis()
-    report.figure(
-        "Features before and after scaling",
-        figure,
-        alt="Box plots of seven features of cars. As measured, weight in pounds spreads over thousands and the others "
-        "are dots at zero; standardized, all boxes have about the same width around zero.",
-    )
+    alt = ("Box plots of seven features of cars. As measured, weight in pounds spreads over thousands and the others "
+           "are dots at zero; standardized, all boxes have about the same width around zero.")  # fmt: skip
+    report.figure("Features before and after scaling", figure, alt=alt)
+
+
+def _table_row(report):
+    """A row of a table with text in it is an array of objects, its numbers too; a tensor has one type of number."""
+    row = np.array([8, 3504.0, "chevrolet"], dtype=object)  # what pandas gives as `frame.iloc[0].to_numpy()`
+    with contextlib.suppress(ImportError):
+        import pandas
+
+        row = pandas.DataFrame({"cylinders": [8], "weight": [3504.0], "name": ["chevrolet"]}).iloc[0].to_numpy()
+    answers = []
+    for part in (row, row[:2], row[:2].astype(np.float32)):
+        try:
+            answers.append(tf.convert_to_tensor(part).dtype.name)
+        except ValueError:
+            answers.append("refused")
+    title = "a row of a table as a tensor: whole, its numbers, its numbers as float32"
+    report.check(title, got=answers, want=["refused", "refused", "float32"])
 
 
 def _epochs(report, seed, rows=40, batch_size=7):
@@ -253,9 +258,7 @@ def _epochs(report, seed, rows=40, batch_size=7):
         report.check(f"{name} epoch: every row exactly once", got=np.sort(np.concatenate(epoch)), want=x)
     moved = np.mean(np.concatenate(first) != np.concatenate(second))
     report.at_least("share of places with another row in the second epoch", got=moved, bound=0.5)
-    report.check(
-        "another run with the same seed: both epochs alike", [epoch_of(again), epoch_of(again)], [first, second]
-    )
+    report.check("another run with the same seed: both epochs", [epoch_of(again), epoch_of(again)], [first, second])
     other = np.mean(np.concatenate(epoch_of(batches(x, x, batch_size, True, seed + 1))) != np.concatenate(first))
     report.at_least("share of places with another row under another seed", got=other, bound=0.5)
     sizes = [batch_size] * (rows // batch_size) + [rows % batch_size]
@@ -289,12 +292,8 @@ def _grid_figure(report, rows, epochs):
         plots.numbered(grid, ax, highest=rows - 1)
         ax.set_xticks(range(grid.shape[1]), range(1, grid.shape[1] + 1))
         ax.set_yticks(range(len(epoch)), range(1, len(epoch) + 1))
-        ax.set(xlabel="place in the batch")
-        ax.set_title(name)
+        ax.set(xlabel="place in the batch", title=name)
     axes[0].set_ylabel("batch")
-    report.figure(
-        "Which row lands in which batch",
-        figure,
-        alt=f"Three grids of {rows} numbered rows in batches of seven, the last batch short. In epochs 1 and 2 the "
-        "colours are mixed, differently; with a buffer of 4 they still run from the first row to the last.",
-    )
+    alt = (f"Three grids of {rows} numbered rows in batches of seven, the last batch short. In epochs 1 and 2 the "
+           "colours are mixed, differently; with a buffer of 4 they run from the first row to the last.")  # fmt: skip
+    report.figure("Which row lands in which batch", figure, alt=alt)
