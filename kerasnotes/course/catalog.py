@@ -223,7 +223,9 @@ def find_chapter(name):
 def find_lesson(name):
     """The lesson of a name such as `"chapter08.clipping"`, `"clipping"` where that is unambiguous, or `"梯度裁剪"`."""
     name = name.removeprefix("kerasnotes.")
-    found = [lesson for chapter in chapters() for lesson in chapter.lessons if lesson.name == name]
+    found = []
+    if "." not in name:
+        found = [lesson for chapter in chapters() for lesson in chapter.lessons if lesson.name == name]
     if not found and not name.startswith("chapter"):
         from kerasnotes.course import language
 

@@ -1,6 +1,7 @@
 """What stands at the top of a source file, and what a piece of its code takes from there. Nothing is imported."""
 
 import ast
+import functools
 import symtable
 
 
@@ -50,6 +51,7 @@ def source_of(source, node):
     return "\n".join(source.splitlines()[first - 1 : node.end_lineno])
 
 
+@functools.lru_cache(maxsize=8192)
 def globals_of(text):
     """Names that a piece of code takes from the file's top level, local variables of the same name left out."""
     found = set()
@@ -62,4 +64,4 @@ def globals_of(text):
             visit(child)
 
     visit(symtable.symtable(text, "<code>", "exec"))
-    return found
+    return frozenset(found)

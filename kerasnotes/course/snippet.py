@@ -75,8 +75,7 @@ def find(name):
         UsageError: If there is no such lesson or name.
     """
     parts = name.removeprefix(PACKAGE_PREFIX + ".").split(".")
-    known = {lesson.name for chapter in catalog.chapters() for lesson in chapter.lessons}
-    if len(parts) == 3 or (len(parts) == 2 and (parts[0] in known or language.find(parts[0]))):
+    if len(parts) == 3 or (len(parts) == 2 and (parts[0] in _known() or language.find(parts[0]))):
         lesson = catalog.find_lesson(".".join(parts[:-1]))
         if parts[-1] == "example" and lesson.has_example:
             return lesson, ("example",)
@@ -93,6 +92,10 @@ def find(name):
         )
     lesson = catalog.find_lesson(".".join(parts))
     return lesson, (*lesson.public_names, *(["example"] if lesson.has_example else []))
+
+
+def _known():
+    return {lesson.name for chapter in catalog.chapters() for lesson in chapter.lessons}
 
 
 class _Cutter:
