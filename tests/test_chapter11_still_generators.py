@@ -66,6 +66,8 @@ def test_a_decoder_learns_two_points():
         bounds.append(train_decoder(encoder, decoder, draw, steps, deviation=0.3, learning_rate=0.02))
     assert bounds[0].shape == (2,)
     assert np.all(bounds[1] < bounds[0])
+    drawn = decoder(tf.random.stateless_normal((2, 50, 2), (0, 1))).numpy()
+    assert np.all(np.abs(drawn[..., 0]).mean(axis=1) > 0.5)  # near the points, not between them
 
 
 def test_errors_of_the_trainers():

@@ -277,6 +277,6 @@ def _figure(report, results, centers, run):
         "Samples and how far they move",
         figure,
         alt="Above: samples of one run for each way of training, on circles that mark the eight modes; the GAN's are "
-        "sharp, those of the clipped critic with Adam on no mode. Below: histograms of how far a sample moves with its "
+        "sharp, those of the clipped critic with Adam scattered. Below: histograms of how far a sample moves with its "
         "noise; the GAN's has a long tail of samples that stand still; dashed, the deviation of a mode.",
     )
