@@ -163,6 +163,7 @@ def test_errors():
 
 def test_squared_error_by_hand():
     assert squared_error([[1.0, 2.0], [3.0, 4.0]], [[1.0, 0.0], [0.0, 4.0]]) == pytest.approx((4 + 9) / 2)
-    for x, rebuilt in ((np.zeros((2, 4, 5)), np.zeros((2, 4))), (np.zeros((0, 3)), np.zeros((0, 3)))):
+    assert squared_error([1.0, 2.0], [0.0, 0.0]) == pytest.approx(2.5)
+    for x, rebuilt in ((np.zeros((2, 4, 5)), np.zeros((2, 4))), (np.zeros((0, 3)), np.zeros((0, 3))), (1.0, 1.0)):
         with pytest.raises(ValueError, match="x, rebuilt: expected images of one shape"):
             squared_error(x, rebuilt)

@@ -22,6 +22,12 @@ def test_both_estimates_have_the_slope_as_their_mean(log_variance):
         assert abs(estimate.mean() - want) < 4.5 * estimate.std() / np.sqrt(n)
 
 
+def test_estimates_of_one_draw_by_hand():
+    """z = 1 + 2 · 0.5 = 2: slopes e² through the draw, e² · (2 − 1) / 4 by the density."""
+    through, density = draw_gradients(tf.exp, 1.0, np.log(4.0), np.array([0.5]))
+    np.testing.assert_allclose([through, density], [[np.exp(2)], [np.exp(2) / 4]])
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_sampling_keeps_the_type_and_takes_any_batch(dtype):
     sampling = Sampling(1, dtype=dtype)
