@@ -167,7 +167,7 @@ def example():
 def lesson(
     report,
     *,
-    steps: int = 1600,
+    steps: int = 1300,
     images: int = 60000,
     samples: int = 1800,
     channels: tuple[int, ...] = (32, 24, 16),

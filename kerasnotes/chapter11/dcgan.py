@@ -170,7 +170,7 @@ def example():
 def lesson(
     report,
     *,
-    steps: int = 3200,
+    steps: int = 2500,
     images: int = 60000,
     samples: int = 10000,
     channels: tuple[int, ...] = (64, 32, 16),

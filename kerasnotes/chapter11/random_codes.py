@@ -93,8 +93,8 @@ def lesson(
     hidden: int = 200,
     latent_size: int = 20,
     samples: int = 2000,
-    judge_images: int = 60000,
-    classifier_epochs: int = 4,
+    judge_images: int = 30000,
+    classifier_epochs: int = 2,
     seed: int = 0,
 ):
     """Train a plain and a variational autoencoder, draw from random codes, and let the judge look.

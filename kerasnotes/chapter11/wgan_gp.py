@@ -184,7 +184,7 @@ def example():
 def lesson(
     report,
     *,
-    steps: int = 1200,
+    steps: int = 950,
     critic_steps: int = 5,
     images: int = 60000,
     samples: int = 10000,
