@@ -21,7 +21,7 @@ from kerasnotes.parts import positive, shape, whole
 
 SMOKE = {"images": 512, "epochs": 1, "hidden": (8,), "sizes": (1, 3), "draws": 2, "test_images": 200}
 FULL = {"images": 60000, "epochs": 50, "hidden": (1000, 500, 250), "draws": 20}
-SECONDS = 12
+SECONDS = 6
 
 
 def leave_one_out_error(x, y, penalty):

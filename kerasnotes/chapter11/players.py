@@ -24,7 +24,7 @@ from kerasnotes.chapter11.side_by_side import parallel_mlp
 from kerasnotes.parts import positive, share, whole
 
 SMOKE = {"steps": 2}
-SECONDS = 8
+SECONDS = 5
 
 
 class Player:

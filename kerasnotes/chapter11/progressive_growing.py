@@ -24,7 +24,7 @@ from kerasnotes.chapter11.scores import score_images
 from kerasnotes.parts import positive, share, whole
 
 SMOKE = {"steps": (0, 2, 2), "runs": 1, "images": 512, "samples": 100, "batch_size": 4, "channels": (2, 2, 2)}
-SECONDS = 45
+SECONDS = 57
 
 
 def multiplications(generator, discriminator):

@@ -19,7 +19,7 @@ from kerasnotes import plots
 from kerasnotes.parts import whole
 
 SMOKE = {"steps": 4, "runs": 2, "most": 2}
-SECONDS = 8
+SECONDS = 7
 
 
 class ParallelDense(keras.layers.Layer):

@@ -25,7 +25,7 @@ from kerasnotes.chapter11.saturation import batch_mean, discriminator_loss
 from kerasnotes.chapter11.side_by_side import parallel_mlp, take_turns
 
 SMOKE = {"steps": 3}
-SECONDS = 3
+SECONDS = 2
 
 
 def critic_loss(real, fake):
