@@ -67,7 +67,7 @@ def style_gradient(features, gram):
 
     Raises: ValueError: If the shapes do not fit.
 
-    Source: Gatys et al. 2016, doi:10.1109/CVPR.2016.265 (who set it to 0 where a feature is, as ReLU).
+    Source: Gatys et al. 2016, doi:10.1109/CVPR.2016.265 (there 0 where a feature is below 0, as ReLU has it).
     """
     difference, scale = _difference(features, gram)
     return tf.einsum("bhwi,bij->bhwj", floating("features", features), difference) / scale
@@ -128,7 +128,7 @@ def transfer(content, style, layers, steps, style_weight=3e4, learning_rate=0.05
 
     Raises: ValueError: If the shapes differ, or a number is out of range.
 
-    Source: Gatys et al. 2016, doi:10.1109/CVPR.2016.265 (by L-BFGS, a network of 19 layers).
+    Source: Gatys et al. 2016, doi:10.1109/CVPR.2016.265 (there by L-BFGS, with a network of 19 layers).
     """
     whole("steps", steps), positive("learning_rate", learning_rate)
     content = shape("content", tf.cast(floating("content", content), tf.float32), None, None, None, None)
