@@ -196,3 +196,20 @@ def test_three_thirds_in_bfloat16():
     np.testing.assert_allclose(float(entropy(third)), np.log(3), rtol=0.02)
     with pytest.raises(ValueError, match="sum to 1"):
         entropy(tf.constant([0.5, 0.4], tf.bfloat16))
+
+
+def test_convex_in_the_logit_or_not():
+    z = tf.constant(np.linspace(-8, 8, 33)[:, None])
+    p = tf.sigmoid(z)[:, 0].numpy()
+    curvatures = []
+    for loss in (binary_cross_entropy, mean_squared_error):
+        with tf.GradientTape() as outer:
+            outer.watch(z)
+            with tf.GradientTape() as inner:
+                inner.watch(z)
+                value = loss(tf.ones_like(z), tf.sigmoid(z))
+            slope = inner.gradient(value, z)
+        curvatures.append(outer.gradient(slope, z)[:, 0].numpy())
+    np.testing.assert_allclose(curvatures, [p * (1 - p), 2 * p * (1 - p) ** 2 * (3 * p - 1)], rtol=1e-9, atol=1e-15)
+    assert (curvatures[0] > 0).all()
+    assert ((curvatures[1] < 0) == (p < 1 / 3)).all()

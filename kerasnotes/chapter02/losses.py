@@ -163,7 +163,7 @@ def example():
 
 
 def lesson(report, *, flips: int = 200, seed: int = 0):
-    """Identities by hand and against Keras; slopes against the logit; likelihoods; and units of information.
+    """Identities by hand and against Keras; slopes and curvature by the logit; likelihoods; and units of information.
 
     Args:
         report: The report to write to.
@@ -175,6 +175,7 @@ def lesson(report, *, flips: int = 200, seed: int = 0):
     _identities(report, p, q)
     _against_keras(report, p, q, rng)
     _slopes(report)
+    _curvatures(report)
     _likelihoods(report, flips, rng)
     _conventions(report, p, q)
 
@@ -208,9 +209,8 @@ def _against_keras(report, p, q, rng):
             slope += 1  # Keras divides q by its sum, which is 1 but not constant, and so adds 1 to every slope
         report.check(f"slope of {name} equals Keras's", slope, keras_slope)
     want = [2 * keras.losses.mean_squared_error(y, logits), logits - y]
-    report.check(
-        "½ Σ (output − y)² is d/2 of the mean; slope output − y", _with_slope(half_squared_error, y, logits), want
-    )
+    half = _with_slope(half_squared_error, y, logits)
+    report.check("½ Σ (output − y)² is d/2 of the mean; slope output − y", half, want)
     report.note("Keras divides categorical outputs by their sum; its slope of the cross-entropy is 1 higher for that.")
 
 
@@ -245,6 +245,22 @@ def _slopes(report):
         alt="Left: for negative logits the cross-entropy grows in a straight line, the squared error levels off at 1. "
         "Right: there the slope of the cross-entropy is 1, that of the squared error fades to 0.",
     )
+
+
+def _curvatures(report):
+    z = tf.constant(np.linspace(-6, 6, 13)[:, None])
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch(z)
+        slopes = [_with_slope(lambda y, x, loss=loss: loss(y, tf.sigmoid(x)), tf.ones_like(z), z)[1]
+                  for loss in (binary_cross_entropy, mean_squared_error)]  # fmt: skip
+    curvatures = [outer.gradient(slope, z) for slope in slopes]
+    logit, p, entropic, squared = (value.numpy()[:, 0] for value in (z, tf.sigmoid(z), *curvatures))
+    columns = ["logit", "output p", "cross-entropy, p(1 − p)", "squared error, 2p(1 − p)²(3p − 1)"]
+    report.table("Curvature by the logit, target 1", columns, zip(logit, p, entropic, squared, strict=True))
+    report.check("curvature of the cross-entropy by nested tapes: p(1 − p)", entropic, p * (1 - p))
+    report.check("curvature of the squared error: 2p(1 − p)²(3p − 1)", squared, 2 * p * (1 - p) ** 2 * (3 * p - 1))
+    bends = [squared < 0, entropic < 0]
+    report.check("the squared error bends down exactly where p < 1/3, cross-entropy nowhere", bends, [p < 1 / 3, p < 0])
 
 
 def _likelihoods(report, flips, rng):
