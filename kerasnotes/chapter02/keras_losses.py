@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasnotes import plots
-from kerasnotes.chapter02.losses import cross_entropy, cross_entropy_from_logits, entropy
+from kerasnotes.chapter02.losses import cross_entropy, cross_entropy_from_logits, entropy, mean_squared_error
 from kerasnotes.parts import floating, shape
 
 SMOKE = {"samples": 10}
@@ -94,6 +94,7 @@ def lesson(report, *, samples: int = 100, seed: int = 0):
     _zero(report)
     _slopes(report)
     _logits(report)
+    _called(report, np.random.default_rng(seed), samples)
     _names(report)
 
 
@@ -184,6 +185,17 @@ def _logits(report):
     right = math.log(np.exp(logits).sum()) - 2
     report.check("probabilities with False, logits with True: right", [rows[0][1], rows[1][2]], [right, right])
     report.at_least("the other two: off by", np.abs(np.array([rows[0][2], rows[1][1]]) - right), 0.1)
+
+
+def _called(report, rng, samples):
+    p, q = rng.dirichlet(np.ones(4), size=(2, samples))
+    for name, ours, function, kind in (
+        ("tf.losses.MSE", mean_squared_error, tf.losses.MSE, keras.losses.MeanSquaredError),
+        ("tf.losses.categorical_crossentropy", clipped_cross_entropy, tf.losses.categorical_crossentropy,
+         keras.losses.CategoricalCrossentropy),
+    ):  # fmt: skip
+        both = [function(p, q), kind(reduction=None)(p, q)]  # a class computes in float32
+        report.check(f"{name} and {kind.__name__} equal ours", both, [ours(p, q)] * 2, rtol=1e-5, atol=1e-6)
 
 
 def _names(report):
