@@ -1,5 +1,8 @@
 """Tests of chapter04.depth: gradient norms against the tape."""
 
+import itertools
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,6 +14,7 @@ from kerasnotes.chapter04.depth import (
     ACTIVATIONS,
     INITIALIZERS,
     _deep_network,
+    as_sigmoid_layers,
     gradient_norms_by_layer,
 )
 
@@ -43,6 +47,22 @@ def test_gradient_norms_equal_the_tape(depth, activation, initializer, width, se
     want = [np.linalg.norm(gradient) for gradient in tape.gradient(loss, tensors)]
     got = gradient_norms_by_layer(depth, activation, initializer, width, seed, batch=4)
     np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-30)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=5), st.integers(0, 2**32 - 1))
+def test_tanh_layers_as_sigmoid_layers_of_keras(units, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(3, units[0]))
+    weights = [rng.normal(size=size) for size in itertools.pairwise(units)]
+    tanh, sigmoid = x, x
+    for w, pair in zip(weights, as_sigmoid_layers(weights), strict=True):
+        tanh = np.tanh(tanh @ w)
+        layer = keras.layers.Dense(w.shape[1], "sigmoid", dtype="float64")
+        layer.build((None, w.shape[0]))
+        layer.set_weights(pair)
+        sigmoid = layer(sigmoid)
+    np.testing.assert_allclose(2 * sigmoid - 1, tanh, rtol=0, atol=1e-12)
 
 
 @settings(max_examples=5, deadline=None)

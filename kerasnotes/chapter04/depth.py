@@ -2,7 +2,8 @@
 
 What the reader should see: a sigmoid's slope is at most a quarter, so that after twenty layers less than a millionth of
 the gradient is left, from the smallest start to He's. ReLU layers that start with He's weights pass it on whole: the
-gradient of the first layer is as large as that of the last.
+gradient of the first layer is as large as that of the last. So do tanh layers with Glorot's weights, though each of
+them is a sigmoid layer in disguise: its kernel is four times as large, and its bias puts the middle at 0.
 
 Notes: chapter 04, "Vanishing gradients and rectified linear units" (梯度消失与ReLU).
 Source: Glorot and Bengio 2010, https://proceedings.mlr.press/v9/glorot10a.html, equation 12; He et al. 2015,
@@ -69,6 +70,21 @@ def gradient_norms_by_layer(depth, activation, initializer, width=128, seed=0, b
     return np.array(norms[::-1])
 
 
+def as_sigmoid_layers(weights):
+    """Dense layers of sigmoids that compute what layers of tanh compute: tanh z = 2 σ(2z) − 1.
+
+    Layer after layer, h = 2s − 1 stands for the sigmoid's s, so that h W = 2 s W − (the sums of W's columns).
+
+    Args:
+        weights: List of kernels (inputs, units) of tanh layers without biases, first layer first.
+
+    Returns:
+        List of `(kernel, bias)` of sigmoid layers; the tanh network's output is 2s − 1 of the last one's s.
+    """
+    layers = [(2 * weights[0], np.zeros(weights[0].shape[1]))]
+    return layers + [(4 * w, -2 * w.sum(axis=0)) for w in weights[1:]]
+
+
 def _deep_network(depth, initializer, width, seed, batch):
     rng = np.random.default_rng(seed)
     x, t = rng.standard_normal((2, batch, width))
@@ -119,13 +135,18 @@ def lesson(report, *, layers: int = 20, seed: int = 0):
         loss = tf.reduce_sum(tf.square(h - t)) / (2 * len(x))
     want = [np.linalg.norm(gradient) for gradient in tape.gradient(loss, tensors)]
     report.check("gradient norms of the tanh network equal the tape's", got=norms["glorot", "tanh"], want=want)
+    values = {"tanh": x, "sigmoid": x}
+    for w, (kernel, bias) in zip(weights, as_sigmoid_layers(weights), strict=True):
+        values = {"tanh": np.tanh(values["tanh"] @ w), "sigmoid": tf.sigmoid(values["sigmoid"] @ kernel + bias)}
+    report.check("a tanh network is a sigmoid network with other weights", 2 * values["sigmoid"] - 1, values["tanh"])
     # He's weights have variance 2 / width and slopes are at most 1/4: (√2 / 4) a layer in the root of the mean square.
     bound = max(1e-6, (math.sqrt(2) / 4) ** (layers - 1))
     for start in INITIALIZERS:
         first, *_, last = norms[start, "sigmoid"]
         report.at_most(f"sigmoid, {start} start: first layer's norm over the last's", got=first / last, bound=bound)
-    relu = norms["he", "relu"]
-    report.at_most("ReLU, He start: largest norm over the smallest", got=relu.max() / relu.min(), bound=10)
+    for name, start, title in (("ReLU", "he", "He"), ("tanh", "glorot", "Glorot")):
+        kept = norms[start, name.lower()]
+        report.at_most(f"{name}, {title} start: largest norm over the smallest", got=kept.max() / kept.min(), bound=10)
     rows = [(start, name, float(n[0]), float(n[-1]), float(n[0] / n[-1])) for (start, name), n in norms.items()]
     columns = ("start", "activation", "first layer", "last layer", "ratio")
     report.table(f"gradient norms in a network of {layers} layers", columns, rows)
