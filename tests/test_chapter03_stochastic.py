@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 
 from kerasnotes.chapter03 import batch_size
-from kerasnotes.chapter03.stochastic import polynomial_average, sgd, smooth
+from kerasnotes.chapter03.stochastic import polynomial_average, sgd, smooth, subgradient_bound
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -60,6 +60,40 @@ def test_averaging_leaves_the_path_alone():
 def test_bad_averages(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps=st.integers(1, 40), dims=st.integers(1, 4), seed=seeds)
+def test_the_best_point_stays_below_the_bound(steps, dims, seed):
+    rng = np.random.default_rng(seed)
+    scales, start, rates = rng.uniform(0.1, 3, dims), rng.normal(size=dims), rng.uniform(0.01, 1, steps)
+    path = [start]
+    for rate in rates:
+        path.append(path[-1] - rate * scales * np.sign(path[-1]))
+    best = np.minimum.accumulate(np.abs(path[:-1]) @ scales)
+    assert (best <= subgradient_bound(rates, np.linalg.norm(start), np.linalg.norm(scales)) * (1 + 1e-12)).all()
+
+
+def test_bound_by_hand():
+    np.testing.assert_allclose(subgradient_bound([1, 0.5], 2, 3), [(4 + 9) / 2, (4 + 9 * 1.25) / 3])
+    reached = subgradient_bound(np.full(100, 2 / 10), 2, 1)[-1]  # equal steps R/(G√T): the bound is RG/√T
+    np.testing.assert_allclose(reached, 2 / 10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([], 1, 1), "rates: expected positive"),
+        ((0.1, 1, 1), "rates: expected positive"),
+        (([0.1, 0.0], 1, 1), "rates: expected positive"),
+        (([math.inf], 1, 1), "rates: expected positive"),
+        (([0.1], 0, 1), "distance: expected a positive"),
+        (([0.1], 1, -1), "slope: expected a positive"),
+    ],
+)
+def test_bad_bounds(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        subgradient_bound(*arguments)
 
 
 def test_descent_and_smoothing_are_found_here_too():

@@ -2,10 +2,12 @@
 
 What the reader should see: with batches the path hovers around the minimum; a weighted mean of the path, kept beside
 it, settles where the path itself does not. On a function with a kink the mean's error falls as 1/T. And noise helps:
-it leaves a saddle on which the whole data set would rest for good.
+it leaves a saddle on which the whole data set would rest for good. On |w|, whose slope never fades, steps of one size
+jump at that size for ever; jumps of steps 1/√t shrink, and the best value stays below a published bound at every t.
 
 Notes: chapter 03, "Stochastic gradient descent and averaging" (随机梯度下降与平均).
-Source: Shamir and Zhang 2013, arXiv:1212.1824, section 4 (the averaging); Rakhlin et al. 2012, arXiv:1109.5647.
+Source: Shamir and Zhang 2013, arXiv:1212.1824, section 4 (the averaging); Rakhlin et al. 2012, arXiv:1109.5647;
+    Boyd et al. 2003, https://web.stanford.edu/class/ee392o/subgrad_method.pdf (the bound for subgradients).
 """
 
 import math
@@ -16,6 +18,7 @@ import numpy as np
 from kerasnotes import data, plots
 from kerasnotes.chapter03.batch_size import least_squares_excess, least_squares_gradient, sgd
 from kerasnotes.chapter03.batch_size import smooth as smooth  # looked for here too
+from kerasnotes.parts import positive
 
 SMOKE = {"updates": 1024, "runs": 2}
 SECONDS = 3
@@ -47,6 +50,27 @@ def polynomial_average(path, gamma=3):
     return means
 
 
+def subgradient_bound(rates, distance, slope):
+    """How far above the minimum the best point of subgradient descent may still be, for any convex function.
+
+    After t steps of sizes η it is at most (R² + G² Σ η²) / (2 Σ η), whatever the function's kinks are.
+
+    Args:
+        rates: The learning rates η of the steps, (steps,).
+        distance: R, the distance from the start to the minimum, or more.
+        slope: G, the length of the longest subgradient, or more.
+
+    Returns: Bounds (steps,), float64; the one at index t is for the best of the first t + 1 points, start included.
+    Raises: ValueError: If a rate, the distance or the slope is no positive number.
+    Source: Boyd et al. 2003, https://web.stanford.edu/class/ee392o/subgrad_method.pdf.
+    """
+    rates = np.asarray(rates, np.float64)
+    if rates.ndim != 1 or not rates.size or not ((rates > 0) & np.isfinite(rates)).all():
+        raise ValueError(f"rates: expected positive numbers (steps,), got {rates!r}")
+    squares = positive("distance", distance) ** 2 + positive("slope", slope) ** 2 * np.cumsum(rates**2)
+    return squares / (2 * np.cumsum(rates))
+
+
 def example():
     """The last weights and the mean of their path, on least squares; then Keras's own mean of the weights."""
     rng = np.random.default_rng(0)
@@ -65,7 +89,7 @@ def example():
 
 
 def lesson(report, *, updates: int = 8192, runs: int = 10, epochs: int = 25, seed: int = 0):
-    """Averages on least squares and on a function with a kink, and a saddle.
+    """Averages on least squares and on a function with a kink, steps on |w|, and a saddle.
 
     Args:
         report: The report to write to.
@@ -79,6 +103,7 @@ def lesson(report, *, updates: int = 8192, runs: int = 10, epochs: int = 25, see
     y = x @ rng.normal(size=10) + rng.normal(size=2048)
     paths = _averages(report, x, y, runs, epochs, seed)
     times, error = _strongly_convex(report, updates, seed)
+    _generic_convex(report, updates, seed)
     _saddle(report, runs, seed)
     report.figure(
         "The weighted mean settles where the path hovers",
@@ -140,6 +165,49 @@ def _strongly_convex(report, updates, seed, copies=100):
     report.table(f"A strongly convex function with a kink, rate 1/t, mean of {copies} runs", columns, rows)
     report.note("The last weights reach log T/T only on specially built functions; here they keep 1/T.")
     return times, error
+
+
+def _generic_convex(report, updates, seed, copies=100, size=0.1):
+    """|w| from many starts up to 2 away: R = 2, G = 1. At 0 the slope is 1: at slope 0 it would rest."""
+    start, empty = np.random.default_rng(seed).uniform(0.5, 2, copies), np.zeros((updates, 1))
+    times, rates = np.arange(1, updates + 1), {}
+    rates["steps 1/√t"], rates[f"steps {size:g}"] = 1 / np.sqrt(times), np.full(updates, size)
+    rows, newest, best, bound = [], {}, {}, {}
+    for name, eta in rates.items():
+        path = sgd(
+            lambda w, x, y: np.where(w >= 0, 1.0, -1.0), empty, empty, start, lambda t, eta=eta: eta[t], 1, 1, seed
+        )
+        newest[name], bound[name] = np.abs(path), subgradient_bound(eta, 2, 1)
+        best[name] = np.minimum.accumulate(newest[name][:-1])
+        over = (best[name] / bound[name][:, None]).max()
+        report.at_most(f"|w|, {name}: best value over its bound, largest of all t and starts", over, 1)
+        rows.append(
+            [name, newest[name][-2:].max(axis=0).mean(), best[name][-1].mean(), best[name][-1].max(), bound[name][-1]]
+        )
+    falling, fixed = rates
+    late, larger = updates // 2, {name: np.maximum(values[:-1], values[1:]) for name, values in newest.items()}
+    over = newest[falling][late + 1 :] / rates[falling][late:, None]
+    report.at_most("|w|, steps 1/√t: newest value over the last step, largest of the second half", over.max(), 1)
+    over = (larger[falling] / rates[falling][:, None]).min()
+    report.at_least("|w|, steps 1/√t: larger of two neighbouring values over the step, smallest", over, 0.5)
+    pairs = newest[fixed][late:-1] + newest[fixed][late + 1 :]
+    report.check("|w|, equal steps: two neighbouring values add up to the step", pairs, np.full_like(pairs, size))
+    columns = ["on |w|", "newest two, larger, mean", "best, mean", "best, largest", "bound of the best"]
+    report.table(f"A generic convex function, {copies} starts, after {updates} updates", columns, rows)
+    shown = np.unique(np.geomspace(1, updates, 200).astype(int)) - 1
+    lines = {f"{falling}: bound of the best": bound[falling],
+             f"{falling}: larger of the newest two": larger[falling].mean(axis=1),
+             f"{fixed}: bound of the best": bound[fixed],
+             f"{fixed}: larger of the newest two": larger[fixed].mean(axis=1)}  # fmt: skip
+    figure = plots.curves(shown + 1, {name: values[shown] for name, values in lines.items()}, xlabel="updates t",
+                          ylabel="|w|, mean of the starts", xscale="log", yscale="log",
+                          title="A slope that does not fade asks for shorter steps")  # fmt: skip
+    report.note("The bound must hold for every function with this slope. On |w| the best value falls far faster than "
+                "1/√t: a path that jumps across the minimum also comes down next to it. "
+                "The jumps fall as 1/√t.")  # fmt: skip
+    report.figure("Equal steps jump at their size and falling steps come closer", figure,
+                  alt="With equal steps the value stays near the step. With steps 1/√t it goes on falling, "
+                  "below its bound.")  # fmt: skip
 
 
 def _figure(paths, times, error):
