@@ -6,7 +6,7 @@ Each round trains every contestant for one epoch, in turn and in one process, so
 Columns: seconds to the end of the first epoch, in which tracing and compiling happen; seconds an epoch, the median of
 the rounds and their least and largest; CPU seconds an epoch; how many times faster than `model.fit`, the median of the
 rounds' ratios; and the floor, the epoch's multiplications over the rate of a large matrix product measured here, which
-no contestant can pass. PyTorch and JAX take part in models that are written for them below, where they are installed.
+no contestant can pass. PyTorch takes part, and JAX in models that are written for it below, where they are installed.
 """
 
 import argparse
@@ -16,6 +16,10 @@ import statistics
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # its helpers do not survive beside TensorFlow
+
+if importlib.util.find_spec("torch"):
+    import torch._dynamo  # noqa: F401  Before TensorFlow: its compiler brings an LLVM that crashes where another is loaded.
 
 import keras
 import numpy as np
@@ -143,7 +147,7 @@ def _compiled(name, **compiling):
 
 
 def by_torch(name, data, compiled=False):
-    """An epoch by PyTorch, or None if the model is not written for it here."""
+    """An epoch by PyTorch."""
     import torch
     from torch import nn
 
@@ -155,9 +159,55 @@ def by_torch(name, data, compiled=False):
         def forward(self, x):
             return self.head(self.cells(x)[0][:, -1])
 
+    class Channels(nn.Module):
+        def forward(self, x):
+            return x.permute(0, 3, 1, 2)  # Keras's pixels, channels, as PyTorch wants them
+
+    class Block(nn.Module):
+        def __init__(self, inputs, filters, strides):
+            super().__init__()
+            first, second = (
+                (nn.Conv2d(before, filters, 3, step, 1, bias=False), nn.BatchNorm2d(filters))
+                for before, step in ((inputs, strides), (filters, 1))
+            )
+            self.long = nn.Sequential(*first, nn.ReLU(), *second)
+            self.short = nn.Identity() if strides == 1 else nn.Conv2d(inputs, filters, 1, strides, bias=False)
+
+        def forward(self, x):
+            return torch.relu(self.long(x) + self.short(x))
+
+    class Mean(nn.Module):
+        def __init__(self, *axes):
+            super().__init__()
+            self.axes = axes
+
+        def forward(self, x):
+            return x.mean(self.axes)
+
     torch.manual_seed(0)
     networks = {
         "mlp": lambda: nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10)),
+        "wide_mlp": lambda: nn.Sequential(
+            nn.Linear(784, 1024), nn.ReLU(), nn.BatchNorm1d(1024), nn.Dropout(0.3),
+            nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10),
+        ),
+        "lenet5": lambda: nn.Sequential(
+            Channels(), nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(),
+            nn.AvgPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(),
+            nn.Linear(84, 10),
+        ),
+        "small_cnn": lambda: nn.Sequential(
+            Channels(), nn.Conv2d(1, 16, 3, 2), nn.ReLU(), nn.BatchNorm2d(16), nn.Conv2d(16, 32, 3, 2), nn.ReLU(),
+            nn.Flatten(), nn.Linear(1152, 10),
+        ),
+        "small_resnet": lambda: nn.Sequential(
+            Channels(), nn.Conv2d(1, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+            Block(16, 16, 1), Block(16, 32, 2), Block(32, 64, 2), Mean(2, 3), nn.Linear(64, 10),
+        ),
+        "transformer": lambda: nn.Sequential(
+            *(nn.TransformerEncoderLayer(128, 4, 512, dropout=0.0, batch_first=True) for _ in range(2)),
+            Mean(1), nn.Linear(128, 10),
+        ),
         "linear": lambda: nn.Linear(784, 10),
         "simple_rnn": lambda: Recurrent(nn.RNN, 28, 64),
         "lstm": lambda: Recurrent(nn.LSTM, 28, 64),
@@ -165,9 +215,7 @@ def by_torch(name, data, compiled=False):
         "lstm128": lambda: Recurrent(nn.LSTM, 32, 128),
         "gru128": lambda: Recurrent(nn.GRU, 32, 128),
         "simple_rnn128": lambda: Recurrent(nn.RNN, 32, 128),
-    }
-    if name not in networks:
-        return None
+    }  # fmt: skip
     network, batch_size = networks[name](), MODELS[name]()[2]
     optimizer, loss_of = torch.optim.Adam(network.parameters()), nn.CrossEntropyLoss()
     forward = torch.compile(network) if compiled else network

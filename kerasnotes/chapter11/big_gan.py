@@ -28,7 +28,7 @@ from kerasnotes.chapter11.judge import classify, trained_classifier
 from kerasnotes.chapter11.scores import score_images
 from kerasnotes.parts import floating, positive, shape, share, whole
 
-SMOKE = {"steps": 2, "images": 512, "samples": 100, "batch_size": 8, "channels": (8, 4, 4), "classifier_epochs": 1}
+SMOKE = {"steps": 2, "images": 512, "samples": 100, "batch_size": 8, "channels": (8, 4, 4), "classifier_images": 512}
 SECONDS = 27
 
 
@@ -184,7 +184,7 @@ def lesson(
     channels: tuple[int, ...] = (32, 16, 8),
     thresholds: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 3.0),
     batch_size: int = 64,
-    classifier_epochs: int = 3,
+    classifier_images: int = 60000,
     seed: int = 0,
 ):
     """Hold each part against its closed form, then cut off a trained generator's noise.
@@ -192,12 +192,12 @@ def lesson(
     Args:
         report: The report to write to.
         steps: Turns of each network (2 to 1000000).
-        images: Training images of the networks and of the classifier (512 to 60000).
+        images: Training images of the networks (512 to 60000).
         samples: Images drawn for each threshold (100 to 10000).
         channels: The generator's maps of 4 x 4, 7 x 7 and 14 x 14 pixels; the discriminator's in reverse (1 to 1024).
         thresholds: Where the noise is cut off, rising (0.01 to 10).
         batch_size: Images in a batch (2 to 1024).
-        classifier_epochs: Epochs of the classifier that judges (1 to 100).
+        classifier_images: Digits that the judging classifier learns from (64 to 60000).
         seed: Seed of all random draws (0 to 4294967295).
     """
     rng = np.random.default_rng((seed, 1))
@@ -211,7 +211,7 @@ def lesson(
         generator, build_conditional_discriminator(10, channels[::-1], seed), x, labels, steps, batch_size=batch_size,
         every=math.ceil(steps / 4), seed=seed, track=report.track,
     )  # fmt: skip
-    classifier = trained_classifier(data.mnist, training.fit, images, classifier_epochs, seed)
+    classifier = trained_classifier(data.mnist, training.fit, classifier_images, 4, seed)
     _truncation(report, generator, classifier, x[rng.permutation(len(x))[:samples]], thresholds, samples, seed)
 
 

@@ -25,7 +25,7 @@ from kerasnotes.chapter11.saturation import discriminator_loss, generator_loss
 from kerasnotes.chapter11.wgan import rank_correlation
 from kerasnotes.parts import layer_seeds, positive, shape, whole
 
-SMOKE = {"steps": 2, "images": 512, "samples": 90, "batch_size": 8, "channels": (8, 4, 4), "classifier_epochs": 1}
+SMOKE = {"steps": 2, "images": 512, "samples": 90, "batch_size": 8, "channels": (8, 4, 4), "classifier_images": 512}
 FULL = {"steps": 20000, "channels": (128, 64, 32)}
 SECONDS = 53
 
@@ -173,7 +173,7 @@ def lesson(
     channels: tuple[int, ...] = (32, 24, 16),
     latent_size: int = 64,
     batch_size: int = 64,
-    classifier_epochs: int = 2,
+    classifier_images: int = 60000,
     seed: int = 0,
 ):
     """Train on captioned digits and ask for others, then train again with the captions shuffled.
@@ -186,7 +186,7 @@ def lesson(
         channels: The generator's maps of 4 x 4, 7 x 7 and 14 x 14 pixels; the discriminator's in reverse (1 to 1024).
         latent_size: Numbers of noise for an image (1 to 1024).
         batch_size: Pairs in a batch (2 to 1024).
-        classifier_epochs: Epochs of the classifier that judges (1 to 100).
+        classifier_images: Digits that the judging classifier learns from (64 to 60000).
         seed: Seed of all random draws (0 to 4294967295).
     """
     (x, y), (x_test, y_test) = data.mnist()
@@ -198,7 +198,7 @@ def lesson(
     _condition_adds(
         report, build_conditional_discriminator(table.shape[1], channels[::-1], seed), x[:8], conditions[:8]
     )
-    classifier = trained_classifier(data.mnist, training.fit, images, classifier_epochs, seed)
+    classifier = trained_classifier(data.mnist, training.fit, classifier_images, 4, seed)
     asked = np.arange(samples) % len(table)
     noise = np.random.default_rng((seed, 5)).standard_normal((samples, latent_size), np.float32)
     sets, paths = {}, {}

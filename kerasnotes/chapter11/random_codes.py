@@ -24,12 +24,11 @@ from kerasnotes.parts import shape, whole
 
 SMOKE = {
     "images": 512,
-    "judge_images": 512,
+    "classifier_images": 512,
     "epochs": 1,
     "hidden": 4,
     "latent_size": 3,
     "samples": 100,
-    "classifier_epochs": 1,
 }
 FULL = {"images": 60000, "epochs": 50, "hidden": 400, "samples": 10000}
 SECONDS = 14
@@ -93,8 +92,7 @@ def lesson(
     hidden: int = 200,
     latent_size: int = 20,
     samples: int = 2000,
-    judge_images: int = 30000,
-    classifier_epochs: int = 2,
+    classifier_images: int = 60000,
     seed: int = 0,
 ):
     """Train a plain and a variational autoencoder, draw from random codes, and let the judge look.
@@ -106,14 +104,13 @@ def lesson(
         hidden: Units of the hidden layers (1 to 4096).
         latent_size: Numbers in a code (2 to 512).
         samples: Pictures that are scored (100 to 10000).
-        judge_images: Training images of the judge (512 to 60000).
-        classifier_epochs: Epochs of the judge (1 to 100).
+        classifier_images: Digits that the judging classifier learns from (64 to 60000).
         seed: Seed of all random draws (0 to 4294967295).
     """
     _moments(report, np.random.default_rng((seed, 1)))
     (x, _), (x_test, _) = data.mnist()
     x, x_test = (np.float32(part).reshape(len(part), -1) / 255 for part in (x, x_test))
-    classifier = trained_classifier(data.mnist, training.fit, judge_images, classifier_epochs, seed)
+    classifier = trained_classifier(data.mnist, training.fit, classifier_images, 4, seed)
     rng = np.random.default_rng((seed, 2))
     reference, real = (part[rng.permutation(len(part))[:samples]] for part in (x, x_test))
     sets, spreads = {"test digits": 2 * real.reshape(-1, 28, 28, 1) - 1}, {}

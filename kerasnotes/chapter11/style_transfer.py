@@ -20,7 +20,7 @@ from kerasnotes.chapter07.lenet import build_lenet5
 from kerasnotes.chapter11.judge import classify, trained_classifier
 from kerasnotes.parts import floating, positive, shape, whole
 
-SMOKE = {"images": 128, "classifier_images": 128, "digits": 3, "steps": 3, "weights": (1e4, 3e4, 1e5)}
+SMOKE = {"images": 128, "classifier_images": 512, "digits": 3, "steps": 3, "weights": (1e4, 3e4, 1e5)}
 SECONDS = 11
 
 
@@ -190,7 +190,7 @@ def lesson(
     report,
     *,
     images: int = 8000,
-    classifier_images: int = 20000,
+    classifier_images: int = 60000,
     digits: int = 16,
     steps: int = 100,
     weights: tuple[float, ...] = (3e3, 1e4, 3e4, 1e5, 1e6),
@@ -201,7 +201,7 @@ def lesson(
     Args:
         report: The report to write to.
         images: Digits that LeNet-5 learns from, each seen twice (64 to 60000).
-        classifier_images: Digits that the judging classifier learns from, each seen twice (64 to 60000).
+        classifier_images: Digits that the judging classifier learns from (64 to 60000).
         digits: Test digits that get a style (1 to 1000).
         steps: Steps of the descent (1 to 100000).
         weights: Weights of the style; the figure shows the last but one (1 to 1000000000).
@@ -217,7 +217,7 @@ def lesson(
     _forgets_places(report, rng, layers(content)[-1])
     _slopes(report, rng)
     _clouds(report, rng)
-    judge = trained_classifier(data.mnist, training.fit, classifier_images, 2, seed)
+    judge = trained_classifier(data.mnist, training.fit, classifier_images, 4, seed)
     pictures, rows = _transfers(report, content, labels, layers, judge, steps, weights)
     _figure(report, content, pictures, rows)
 
