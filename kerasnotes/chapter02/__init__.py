@@ -4,5 +4,15 @@ What one neuron computes, which functions squash or rectify its output, and whic
 neurons are joined: layers compute logic, draw polygons, fit real data, and approximate any curve with bumps.
 """
 
-LESSONS = ("neurons", "activations", "logic", "losses", "keras_losses", "regression", "mlp", "approximation")
+LESSONS = (
+    "neurons",
+    "activations",
+    "logic",
+    "losses",
+    "keras_losses",
+    "regression",
+    "mlp",
+    "approximation",
+    "radial_basis",
+)
 BUDGET = 60  # seconds of the whole chapter at default scale, on two CPU cores
