@@ -8,6 +8,7 @@ LESSONS = (
     "neurons",
     "activations",
     "logic",
+    "hyperplane_cells",
     "losses",
     "keras_losses",
     "regression",
