@@ -13,6 +13,7 @@ LESSONS = (
     "keras_losses",
     "regression",
     "mlp",
+    "two_digits",
     "approximation",
     "radial_basis",
 )
