@@ -6,8 +6,7 @@ that is sure of a 3 and a 5 says ½ and ½, exactly what it says if one digit is
 sigmoids say 1 and 1, or ½ and ½. Told how many digits there are, both networks rank them about equally well. Not told,
 the softmax needs a threshold below ½ and more often takes one digit that it is unsure of for two.
 
-Notes: chapter 02, "Loss functions" (损失函数); chapter 13, "Multi-label classification" (多标签分类), whose lesson
-chapter13.multi_label chooses a threshold for each label and measures F1.
+Notes: chapter 02, "Loss functions" (损失函数); chapter 13, "Multi-label classification" (多标签分类).
 Source: Bishop 2006, Pattern Recognition and Machine Learning, ISBN 978-0-387-31073-2, section 4.3;
 https://keras.io/api/losses/probabilistic_losses.
 """
