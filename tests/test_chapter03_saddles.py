@@ -119,6 +119,23 @@ def test_a_doubled_unit_shares_its_gradient(units, features, part, seed):
     np.testing.assert_array_equal(weights, kept)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 3), st.floats(-1, 2), st.integers(0, 2**32 - 1))
+def test_where_the_copies_part_the_curvature_is_that_of_b(units, features, part, seed):
+    """The copies move against each other so that the output stays, to first order."""
+    weights, x, y = draw(seed, units, features, networks=1)
+    hessian = derivatives(split_last_unit(weights, x, part), x, y)[2][0]
+    apart, end = np.zeros((features + 1, len(hessian))), (features + 1) * (units + 1)
+    apart[:, units - 1 : end : units + 1] = -part * np.eye(features + 1)
+    apart[:, units : end : units + 1] = (1 - part) * np.eye(features + 1)
+    kernel, v, c = np.split(weights[0], [(features + 1) * units, -1])
+    inputs = np.column_stack([x, np.ones(len(x))])
+    t = np.tanh(inputs @ kernel.reshape(features + 1, units))
+    second = -2 * t[:, -1] * (1 - t[:, -1] ** 2)
+    b = 2 / len(x) * (inputs.T * (t @ v + c - y) * v[-1] * second) @ inputs
+    np.testing.assert_allclose(apart @ hessian @ apart.T, part * (1 - part) * b, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
