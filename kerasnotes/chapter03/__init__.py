@@ -15,5 +15,6 @@ LESSONS = (
     "swats",
     "second_order",
     "critical_points",
+    "saddles",
 )
 BUDGET = 60  # seconds of the whole chapter at default scale, on two CPU cores

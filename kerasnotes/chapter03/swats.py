@@ -22,6 +22,10 @@ from kerasnotes.parts import positive
 SMOKE = {"samples": 400, "epochs": 2, "seeds": 1}
 SECONDS = 21
 
+# Chance alone takes Student's t beyond this, to either side, once in 20 times; by the number of seeds, from 2.
+STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11,
+           2.10, 2.09)  # fmt: skip
+
 
 class Swats(keras.optimizers.Optimizer):
     """Adam, until its estimate of a learning rate for SGD has settled; then SGD with momentum `beta_1`.
@@ -226,6 +230,7 @@ def _results(report, losses, accuracies, switches, estimates, epochs):
     report.table(f"means of {len(losses['Adam, 0.001'])} seeds on Fashion-MNIST", columns, rows)
     ahead = mean["SGD with momentum, 0.01"][0] - mean["Adam, 0.001"][0]
     report.at_least("after epoch 1, Adam's loss is below SGD's, both at Keras's rates, by", ahead, 0.0, trained=True)
+    _paired(report, losses, accuracies, list(switches))
     strict, loose = switches
     report.table("switches", ["optimizer", "switched after step", "rate of SGD, Λ"],
                  [[name, *pair] for name, pairs in switches.items() for pair in pairs])  # fmt: skip
@@ -244,3 +249,23 @@ def _results(report, losses, accuracies, switches, estimates, epochs):
                  xlabel="epoch", ylabel="rate for SGD, Λ", title="The estimate for SGD jumps")  # fmt: skip
     report.figure("SWATS reads a rate for SGD off Adam's steps", figure,
                   alt="Left: loss of five optimizers. Right: a mean and a newest estimate that jump.")  # fmt: skip
+
+
+def _paired(report, losses, accuracies, ours):
+    """Differences seed by seed: one seed is one start and one order for all, so that what it gives or takes cancels."""
+    rows = []
+    for name, other in ((name, other) for name in ours for other in losses if other not in ours):
+        loss = np.subtract(losses[name], losses[other])[:, -1]
+        accuracy = np.subtract(accuracies[name], accuracies[other])
+        rows.append([name, other])
+        for differences in (loss, accuracy):
+            mean, error = plots.mean_and_error(differences)
+            decided = len(differences) > 1 and abs(mean) > STUDENT[len(differences) - 2] * error
+            rows[-1] += [(mean, error), ("higher" if mean > 0 else "lower") if decided else "undecided"]
+    columns = ["SWATS", "minus", "training loss", "which is", "test accuracy", "which is"]
+    report.table(f"differences after the last epoch, seed by seed, over {len(loss)} seeds", columns, rows)
+    behind = np.subtract(losses["SGD with momentum, 0.01"], losses[ours[0]])[:, -1].min()
+    report.at_least("after the last epoch, SWATS's loss is below SGD's, both at Keras's rates, in every pair by",
+                    behind, 0.0, trained=True)  # fmt: skip
+    report.note("In the table of differences, 'undecided' means that 0 lies inside Student's 95 % interval. Were there "
+                "no difference at all, one of twenty such answers would still name one.")  # fmt: skip
