@@ -72,9 +72,6 @@ BREAKS = {
          "batch_size"),
         ("not trained", "optimizers.Adam(learning_rate)", "optimizers.Adam(1e-9)"),
         ("scale of the whole series", "series[:early].mean(), series[:early].std()", "series.mean(), series.std()"),
-        ("epoch chosen on the test part", "np.float32((series[:late] - ", "np.float32((series - "),
-        ("scale forgotten in the forecast", "mean + deviation * made", "mean + made"),
-        ("GRU frozen", "Orthogonal(seed=seeds),", "Orthogonal(seed=seeds), trainable=False,"),
     ],
     "chapter13.graph_convolution": [
         ("leaders told wrong", "np.tile(clubs, steps)", "np.tile(1 - clubs, steps)"),
