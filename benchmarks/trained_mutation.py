@@ -66,6 +66,13 @@ BREAKS = {
          "    steps, model.encoder.trainable = epochs * -(-samples // 50), False\n"),
         ("learning rate a hundredth", "CosineDecay(1e-2", "CosineDecay(1e-4"),
     ],
+    "chapter09.forecasting": [
+        ("targets shuffled", "*windows(scaled[:early], size), batch_size",
+         "windows(scaled[:early], size)[0], np.random.default_rng(0).permutation(windows(scaled[:early], size)[1]), "
+         "batch_size"),
+        ("not trained", "optimizers.Adam(learning_rate)", "optimizers.Adam(1e-9)"),
+        ("scale of the whole series", "series[:early].mean(), series[:early].std()", "series.mean(), series.std()"),
+    ],
     "chapter13.graph_convolution": [
         ("leaders told wrong", "np.tile(clubs, steps)", "np.tile(1 - clubs, steps)"),
         ("no friendships for either", "predicted = _trained(club,", "predicted = _trained(0 * club,"),

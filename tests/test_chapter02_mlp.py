@@ -38,6 +38,16 @@ def test_dense_repeats_itself_and_takes_a_function():
     assert not np.array_equal(Dense(4, seed=3)(x), Dense(4, seed=4)(x))
 
 
+@pytest.mark.parametrize("shape", [(2, 5, 3), (4, 1, 2, 3), (3,)])
+def test_the_last_axis_holds_the_inputs(shape):
+    x = np.random.default_rng(0).normal(size=shape)
+    for inputs in (np.float32(x), x.tolist()):
+        layer = Dense(4, seed=1)
+        y = layer(inputs)
+        assert layer.w.shape == (3, 4)
+        np.testing.assert_allclose(y, x @ layer.w.numpy(), rtol=1e-5, atol=1e-6)
+
+
 @settings(max_examples=25, deadline=None)
 @given(shape=st.lists(sizes, max_size=3), classes=sizes, seed=seeds, kind=st.sampled_from(["uint8", "int32", "int64"]))
 def test_one_hot_equals_tensorflow(shape, classes, seed, kind):

@@ -93,6 +93,17 @@ def test_training_goes_in_parts_and_stops_at_the_target(monkeypatch):
         tf.config.run_functions_eagerly(False)
 
 
+def test_sizes_by_default(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        long_memory, "adding_problem", lambda samples, *rest: drawn.append(samples) or adding_problem(samples, *rest)
+    )
+    model, errors = adder_trainer("simple_rnn", 2)(0, 0.01, 1)
+    assert model.layers[0].units == 32
+    assert drawn == [1000, 64]  # held-out ones, and those of one update
+    assert len(errors) == 2
+
+
 def test_errors():
     with pytest.raises(ValueError, match="cell_name: expected one of simple_rnn, gru, lstm, got 'rnn'"):
         build_adder("rnn", 3)

@@ -89,6 +89,13 @@ def test_sizes_by_default_and_dropout_in_training_only():
         assert 0.095 < np.abs(table.embeddings).max() <= 0.1
 
 
+def test_the_two_tables_start_from_draws_of_their_own():
+    model = PoemModel(Vocabulary(CHARACTERS), embedding_size=4)  # 12 characters and 28 places
+    model(np.full((1, 28), 3, np.int32))
+    characters, places = (np.ravel(table.embeddings) for table in (model.embedding, model.place))
+    assert not np.isclose(characters, places[: len(characters)]).any()
+
+
 def poem(author, title, *lines):
     return SimpleNamespace(author=author, title=title, lines=lines)
 

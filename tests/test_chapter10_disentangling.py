@@ -52,6 +52,13 @@ def test_measures_by_scipy_and_wherever_the_digit_stands():
     np.testing.assert_allclose(slant_and_thickness(images[:, :, ::-1]), (-slant, thickness))
 
 
+def test_an_image_without_ink_is_refused_before_anything_is_divided_by_zero():
+    images = np.ones((2, 4, 4))
+    images[1] = 0
+    with np.errstate(all="raise"), pytest.raises(ValueError, match="images: expected ink in at least two rows"):
+        slant_and_thickness(images)
+
+
 def test_ranks_equal_scipy():
     rng = np.random.default_rng(1)
     for size in (3, 50):

@@ -91,6 +91,12 @@ def test_a_step_goes_down_the_whole_loss():
     np.testing.assert_array_equal(small(5)(x), by_hand.decoder(by_hand.encoder(x)[0]))
 
 
+def test_labels_beside_the_images_are_not_looked_at():
+    x = images()
+    alone, beside = small(6).test_step((x,)), small(6).test_step((x, np.arange(8)))
+    np.testing.assert_array_equal([alone[name] for name in alone], [beside[name] for name in beside])
+
+
 def test_layers_and_their_starts():
     encoder, decoder = Encoder(2), Decoder()
     mean, log_variance = encoder(images(3, 784))
