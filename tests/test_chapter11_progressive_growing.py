@@ -48,10 +48,10 @@ def test_sizes_share_layers_and_pictures(sizes):
 
 def test_the_price_and_when_it_is_looked_at(sizes):
     looks = []
-    spent = train_pyramid(sizes, (3, 4), batch_size=2, looks=2, watch=lambda *look: looks.append(look))
+    spent = train_pyramid(sizes, (4, 6), batch_size=2, looks=2, watch=lambda *look: looks.append(look))
     small, large = sizes[0].price(False), sizes[1].price(True)
-    assert spent == 2 * (3 * small + 4 * large)
-    assert [done for _, done in looks] == [2 * 2 * small, 2 * 3 * small, 2 * (3 * small + 2 * large), spent]
+    assert spent == 2 * (4 * small + 6 * large)
+    assert [done for _, done in looks] == [2 * 2 * small, 2 * 4 * small, 2 * (4 * small + 3 * large), spent]
     assert [generator.output_shape[1] for generator, _ in looks] == [7, 7, 14, 14]
     assert train_pyramid(sizes, (0, 3), batch_size=2) == 2 * 3 * sizes[1].price(False)
 

@@ -94,13 +94,13 @@ def test_training_is_reproducible_and_reports():
     images = batches(1, 20)[0][0]
     results, seen = [], []
     for seed in (0, 0, 1):
-        results.append(train_wgan_gp(*pair(), images, 5, batch_size=4, critic_steps=2, every=2, seed=seed,
+        results.append(train_wgan_gp(*pair(), images, 4, batch_size=4, critic_steps=2, every=2, seed=seed,
                                      watch=seen.append))  # fmt: skip
-    assert results[0].shape == (5, 2)
+    assert results[0].shape == (4, 2)  # chunks of one length have one trace
     assert np.isfinite(results[0]).all()
     np.testing.assert_array_equal(results[0], results[1])
     assert not np.allclose(results[0], results[2])
-    assert seen == [2, 4, 5] * 3
+    assert seen == [2, 4] * 3
 
 
 def test_training_learns_one_picture():

@@ -10,7 +10,6 @@ from nbclient.exceptions import CellExecutionError
 from kerasnotes.course import catalog, notebook
 
 LESSONS = [lesson for chapter in catalog.chapters() for lesson in chapter.lessons]
-pytestmark = pytest.mark.xdist_group("notebook")
 
 
 def execute(cells):

@@ -22,8 +22,6 @@ if lacking := [name for name in builder.NEEDED if importlib.util.find_spec(name)
     pytest.skip(f'the site needs {", ".join(lacking)}: pip install -e ".[docs]"', allow_module_level=True)
 from sphinx_intl import catalog as pofile
 
-pytestmark = pytest.mark.xdist_group("site")
-
 WHOLE_SITE = catalog.PACKAGE.parent / "out" / "site"
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
                   "--disable-background-networking", "--disable-component-update"]  # fmt: skip

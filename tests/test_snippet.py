@@ -2,7 +2,6 @@
 
 import ast
 import builtins
-import functools
 import subprocess
 import sys
 
@@ -12,12 +11,6 @@ from kerasnotes.course import catalog, names, snippet
 
 LESSONS = [lesson for chapter in catalog.chapters() for lesson in chapter.lessons]
 NAMES = [f"{lesson.full_name}.{name}" for lesson in LESSONS for name in lesson.public_names]
-
-
-@functools.cache
-def cut_one(name):
-    """The snippet of one public name, cut once for the tests that look at it."""
-    return snippet.cut([name])
 
 
 @pytest.fixture
@@ -40,19 +33,13 @@ def without_kerasnotes(monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_public_name_stands_alone(name, without_kerasnotes):
-    text = cut_one(name)
+def test_every_public_name_stands_alone_and_lacks_nothing(name, without_kerasnotes):
+    text = snippet.cut([name])
     namespace = without_kerasnotes(text)
     short = name.rpartition(".")[2]
     assert callable(namespace[short])
     assert "kerasnotes." not in "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     assert "def lesson(" not in text
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_snippet_names_nothing_that_it_lacks(name, without_kerasnotes):
-    text = cut_one(name)
-    namespace = without_kerasnotes(text)
     missing = {each for each in names.globals_of(text) if each not in namespace and not hasattr(builtins, each)}
     assert not missing
 

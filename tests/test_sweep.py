@@ -18,7 +18,6 @@ from rich.console import Console
 from kerasnotes.course import catalog, store, sweep
 
 LESSON = "chapter02.logic"
-pytestmark = pytest.mark.xdist_group("sweep")
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason='the cluster tests need Ray: pip install -e ".[cluster]"'
 )
