@@ -333,7 +333,7 @@ def contest(name, rounds, samples, peers):
             try:
                 epoch(number)
             except Exception as error:  # a peer that needs a compiler, say, must not end the others' contest
-                print(f"{name}: {contestant} left out: {type(error).__name__}", flush=True)
+                print(f"{name}: {contestant} left out: {str(error).strip().splitlines()[:1]}", flush=True)
                 continue
             seconds.setdefault(contestant, []).append(time.perf_counter() - start)
             processor.setdefault(contestant, []).append(time.process_time() - used)
