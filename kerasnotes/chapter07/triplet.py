@@ -21,7 +21,7 @@ from kerasnotes.parts import floating, layer_seeds, shape, whole
 from kerasnotes.parts import positive as above_zero  # here, a positive is a picture of the same class
 
 SMOKE = {"images": 500, "steps": 3, "runs": 1, "pictures": 60}
-SECONDS = 40
+SECONDS = 35
 
 KNOWN = 7  # the digits 0 to 6 are learnt from, 7 to 9 are not
 

@@ -42,4 +42,4 @@ LESSONS = (
     "super_resolution",
     "style_transfer",
 )
-BUDGET = 640  # seconds of the whole chapter at default scale, on two CPU cores
+BUDGET = 600  # seconds of the whole chapter at default scale, on two CPU cores

@@ -29,7 +29,7 @@ from kerasnotes.chapter11.scores import score_images
 from kerasnotes.parts import floating, positive, shape, share, whole
 
 SMOKE = {"steps": 2, "images": 512, "samples": 100, "batch_size": 8, "channels": (8, 4, 4), "classifier_images": 512}
-SECONDS = 27
+SECONDS = 18
 
 
 def spectral_norm(w, steps=1, seed=0):

@@ -21,7 +21,7 @@ from kerasnotes.chapter11.wgan import clip_weights, critic_loss, rank_correlatio
 
 SMOKE = {"steps": 4, "runs": 2, "batch_size": 16, "units": 8, "samples": 200}
 FULL = {"runs": 10, "steps": 6000}
-SECONDS = 13
+SECONDS = 11
 
 
 def slope_bound(kernels):

@@ -20,7 +20,7 @@ from kerasnotes import plots
 from kerasnotes.parts import whole
 
 SMOKE = {"channels": (8, 4, 4), "samples": 16}
-SECONDS = 2
+SECONDS = 1
 
 
 def build_generator(latent_size=64, channels=(64, 32, 16), seed=0):

@@ -20,7 +20,7 @@ from kerasnotes.chapter02.losses import kl_divergence
 from kerasnotes.parts import floating, shape
 
 SMOKE = {"pairs": 5, "grid_points": 401}
-SECONDS = 3
+SECONDS = 1
 
 
 def kl(p, q):

@@ -23,7 +23,7 @@ from kerasnotes.chapter11.side_by_side import ParallelDense, parallel_mlp, take_
 
 SMOKE = {"steps": 6, "runs": 2, "batch_size": 16, "units": 8, "samples": 200}
 FULL = {"runs": 10, "steps": 20000}
-SECONDS = 17
+SECONDS = 15
 
 
 def discriminator_step(generator, discriminator, optimizer, real, noise, loss=discriminator_loss):

@@ -19,7 +19,7 @@ from kerasnotes import plots
 from kerasnotes.chapter11.wgan import critic_loss
 
 SMOKE = {"steps": 20}
-SECONDS = 3
+SECONDS = 2
 
 
 def interpolate(real, fake, seed):

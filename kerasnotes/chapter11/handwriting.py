@@ -19,7 +19,7 @@ from kerasnotes.chapter11.wgan import rank_correlation
 from kerasnotes.parts import shape
 
 SMOKE = {"images": 500}
-SECONDS = 4
+SECONDS = 3
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 STYLES = (("thin", "thick"), ("upright", "slanted"))  # −1 and 1; without a word 0

@@ -21,7 +21,7 @@ from kerasnotes.chapter11.side_by_side import parallel_mlp
 from kerasnotes.parts import positive, shape, whole
 
 SMOKE = {"draws": 50}
-SECONDS = 3
+SECONDS = 1
 
 
 def hardest(logits):

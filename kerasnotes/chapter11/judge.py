@@ -22,7 +22,7 @@ from kerasnotes import data, plots, training
 from kerasnotes.parts import whole
 
 SMOKE = {"images": 512, "test_images": 100, "classifier_epochs": 1}
-SECONDS = 18
+SECONDS = 15
 
 
 def build_classifier(steps, seed=0):

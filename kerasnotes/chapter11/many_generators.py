@@ -22,7 +22,7 @@ from kerasnotes.parts import floating, shape, whole
 
 SMOKE = {"steps": 2, "seeds": 2, "batch_size": 8, "samples": 100, "width": 4}
 FULL = {"steps": 3000, "seeds": 10}
-SECONDS = 15
+SECONDS = 19
 
 RADIUS, DEVIATION, LATENT = 2.0, 0.1, 8  # as in `mode_collapse.py`
 

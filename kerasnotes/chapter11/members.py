@@ -28,7 +28,7 @@ from kerasnotes.parts import shape, whole
 
 SMOKE = {"steps": 2, "runs": 2, "images": 500, "batch_size": 8, "units": 4}
 FULL = {"runs": 10, "steps": 5000}
-SECONDS = 10
+SECONDS = 11
 
 LATENT = 4
 

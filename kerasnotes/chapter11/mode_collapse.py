@@ -25,7 +25,7 @@ from kerasnotes.chapter11.wgan import critic_loss, wgan_generator_loss
 
 SMOKE = {"steps": 2, "seeds": 2, "widths": (8,), "learning_rates": (0.001, 0.01), "batch_size": 8, "samples": 100}
 FULL = {"seeds": 10, "steps": 3000, "widths": (64, 32, 16)}
-SECONDS = 41
+SECONDS = 35
 
 RADIUS, DEVIATION, LATENT = 2.0, 0.1, 8
 FRAMES = 16

@@ -25,7 +25,7 @@ from kerasnotes.chapter11.saturation import discriminator_loss, generator_loss
 from kerasnotes.parts import layer_seeds, positive, shape, whole
 
 SMOKE = {"steps": 2, "images": 64, "test_images": 20, "batch_size": 4, "channels": (4, 4)}
-SECONDS = 23
+SECONDS = 26
 
 PATCH_LAYERS = ((4, 2), (4, 2), (3, 1))  # kernels and strides of the patch discriminator
 

@@ -21,7 +21,7 @@ from kerasnotes.chapter11.side_by_side import parallel_mlp
 from kerasnotes.parts import positive, shape, whole
 
 SMOKE = {"steps": 10, "runs": 2, "units": 4, "batch_size": 8}
-SECONDS = 6
+SECONDS = 4
 
 WEIGHTS, MEANS, DEVIATIONS = (0.7, 0.3), (-1.0, 1.5), (0.5, 0.6)  # the two hills of the lesson `gan`
 

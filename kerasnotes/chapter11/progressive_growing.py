@@ -23,7 +23,7 @@ from kerasnotes.chapter11.scores import score_images
 from kerasnotes.parts import positive, share, whole
 
 SMOKE = {"steps": (0, 2, 2), "runs": 1, "images": 512, "classifier_images": 512, "samples": 100, "channels": (2, 2, 2)}
-SECONDS = 57
+SECONDS = 51
 
 
 def multiplications(generator, discriminator):

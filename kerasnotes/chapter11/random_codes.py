@@ -31,7 +31,7 @@ SMOKE = {
     "samples": 100,
 }
 FULL = {"images": 60000, "epochs": 50, "hidden": 400, "samples": 10000}
-SECONDS = 14
+SECONDS = 10
 
 WAYS = ("standard", "each", "together")
 

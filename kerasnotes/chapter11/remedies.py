@@ -21,7 +21,7 @@ from kerasnotes.chapter11.side_by_side import ParallelDense
 from kerasnotes.parts import share, whole
 
 SMOKE = {"samples": 16}
-SECONDS = 3
+SECONDS = 1
 
 
 def smoothed_discriminator_loss(real_logits, fake_logits, target=0.9):

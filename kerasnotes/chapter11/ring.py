@@ -16,7 +16,7 @@ from kerasnotes import plots
 from kerasnotes.parts import positive, shape, whole
 
 SMOKE = {"samples": 2000}
-SECONDS = 2
+SECONDS = 1
 
 RADIUS, DEVIATION = 2.0, 0.1
 

@@ -18,7 +18,7 @@ from kerasnotes import plots
 from kerasnotes.parts import floating, layer_seeds
 
 SMOKE = {"steps": 4}
-SECONDS = 3
+SECONDS = 2
 
 
 def discriminator_loss(real_logits, fake_logits):

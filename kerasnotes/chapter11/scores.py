@@ -21,7 +21,7 @@ from kerasnotes.chapter11.judge import build_classifier, classify, draw_images, 
 from kerasnotes.parts import shape, whole
 
 SMOKE = {"images": 512, "test_images": 400, "classifier_epochs": 1}
-SECONDS = 10
+SECONDS = 6
 
 
 def inception_score(probabilities, splits=10):

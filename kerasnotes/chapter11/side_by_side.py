@@ -19,7 +19,7 @@ from kerasnotes import plots
 from kerasnotes.parts import whole
 
 SMOKE = {"steps": 4, "runs": 2, "most": 2}
-SECONDS = 7
+SECONDS = 6
 
 
 class ParallelDense(keras.layers.Layer):

@@ -26,7 +26,7 @@ from kerasnotes.parts import whole
 
 SMOKE = {"steps": 2, "seeds": 2, "learning_rates": (0.001, 0.01), "width": 4, "batch_size": 8, "samples": 50}
 FULL = {"seeds": 10, "steps": 5000}
-SECONDS = 19
+SECONDS = 16
 
 RADIUS, DEVIATION, LATENT = 2.0, 0.1, 2
 

@@ -21,7 +21,7 @@ from kerasnotes.chapter11.judge import classify, trained_classifier
 from kerasnotes.parts import floating, positive, shape, whole
 
 SMOKE = {"images": 128, "classifier_images": 512, "digits": 3, "steps": 3, "weights": (1e4, 3e4, 1e5)}
-SECONDS = 11
+SECONDS = 8
 
 
 def gram_matrix(features):

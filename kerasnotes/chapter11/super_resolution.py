@@ -27,7 +27,7 @@ from kerasnotes.chapter11.saturation import discriminator_loss, generator_loss
 from kerasnotes.parts import layer_seeds, positive, shape, whole
 
 SMOKE = {"steps": 2, "images": 64, "test_images": 20, "channels": 4, "classifier_images": 512}
-SECONDS = 19
+SECONDS = 15
 
 
 def shrink(images, factor):

@@ -23,7 +23,7 @@ from kerasnotes.parts import layer_seeds, shape, whole
 
 SMOKE = {"steps": 3, "images": 500, "units": 8, "code": 2, "classifier_epochs": 1}
 FULL = {"steps": 20000, "units": 512}
-SECONDS = 9
+SECONDS = 11
 
 
 def bigan_losses(encoded_logits, drawn_logits):
