@@ -1,5 +1,7 @@
 """Tanh as sigmoid: the same function, the step in the other's numbers, and many runs against Keras's single ones."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from kerasnotes.chapter04.tanh_or_sigmoid import (
 
 def draw(seed, units):
     rng = np.random.default_rng(seed)
-    return [(rng.normal(size=pair), rng.normal(size=pair[1])) for pair in zip(units[:-1], units[1:], strict=True)]
+    return [(rng.normal(size=pair), rng.normal(size=pair[1])) for pair in itertools.pairwise(units)]
 
 
 def logits(layers, activation, x):

@@ -247,7 +247,7 @@ def wait_for(condition, process, seconds=120):
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
 def test_the_driver_may_be_killed_and_goes_on_where_it_was(tmp_path, kind):
-    driver = start_driver(tmp_path, "--seeds", "0-7")
+    driver = start_driver(tmp_path, "--seeds", "0-15")
     wait_for(lambda: len(list(tmp_path.rglob("report.json"))) >= 2, driver)
     if kind == signal.SIGKILL:
         os.killpg(driver.pid, kind)  # workers go with it
@@ -259,13 +259,13 @@ def test_the_driver_may_be_killed_and_goes_on_where_it_was(tmp_path, kind):
         assert "Interrupted" in text
         assert (tmp_path / LESSON / "sweep.json").exists()
     done = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("report.json")}
-    assert 2 <= len(done) < 8
-    again = start_driver(tmp_path, "--seeds", "0-7")
+    assert 2 <= len(done) < 16
+    again = start_driver(tmp_path, "--seeds", "0-15")
     text = again.communicate(timeout=200)[0]
     assert again.returncode == 0, text
-    assert f"{len(done)} already there, {8 - len(done)} to do" in text
+    assert f"{len(done)} already there, {16 - len(done)} to do" in text
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in done.items())
-    assert len(list(tmp_path.rglob("report.json"))) == 8
+    assert len(list(tmp_path.rglob("report.json"))) == 16
 
 
 @needs_ray

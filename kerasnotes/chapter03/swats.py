@@ -230,6 +230,9 @@ def _results(report, losses, accuracies, switches, estimates, epochs):
     report.table(f"means of {len(losses['Adam, 0.001'])} seeds on Fashion-MNIST", columns, rows)
     ahead = mean["SGD with momentum, 0.01"][0] - mean["Adam, 0.001"][0]
     report.at_least("after epoch 1, Adam's loss is below SGD's, both at Keras's rates, by", ahead, 0.0, trained=True)
+    worst = max(loss[-1] for loss in mean.values())
+    report.at_most("after the last epoch, each optimizer's loss is below ln 10, that of guessing", worst, np.log(10),
+                   trained=True)  # fmt: skip
     _paired(report, losses, accuracies, list(switches))
     strict, loose = switches
     report.table("switches", ["optimizer", "switched after step", "rate of SGD, Λ"],
