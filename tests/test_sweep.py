@@ -158,6 +158,16 @@ def test_a_local_sweep_and_its_second_start(tmp_path):
     assert not list(tmp_path.rglob(sweep.STARTED))
 
 
+def test_a_fresh_record_counts_as_its_run(tmp_path, monkeypatch):
+    lesson, runs = sweep.plan(LESSON, "0-1", [], "default", tmp_path)
+    provenance = store.provenance(lesson)
+    held = {**store.identity(LESSON, "default", 0, dict(runs[0].settings), provenance), "error": None, "records": []}
+    store.save(tmp_path / "records", held, {})
+    monkeypatch.setattr(sweep.records, "folder", lambda lesson: tmp_path / "records")
+    assert [sweep._stored(run, provenance) is not None for run in runs] == [True, False]
+    assert sweep._stored(runs[0], {**provenance, "fingerprint": "of other code"}) is None
+
+
 def test_figures_are_of_what_varies():
     entry = {"label": "loss", "relation": "at most", "want": 1.0, "seeds": 2, "held": 2, "skipped": 0, "mean": 0.5,
              "error": 0.1, "minimum": 0.4, "maximum": 0.6}  # fmt: skip

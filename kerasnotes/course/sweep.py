@@ -1,9 +1,9 @@
 """Many runs of one lesson, seeds times settings, on one machine or on a Ray cluster, and what they have in common.
 
-Each run has a folder of its own with its `report.json`; one that is there and up to date is never run again. On one
-machine joblib's process backend keeps the workers, and with them TensorFlow, from run to run. On a cluster each run is
-a Ray task, which Ray itself tries again when a node dies. (Ray's joblib backend was tried: it gives no result before
-all are done, and one dead worker ends the whole sweep.)
+Each run has a folder of its own with its `report.json`; one that is there and up to date is never run again, nor is one
+that the lesson's record holds. On one machine joblib's process backend keeps the workers, and with them TensorFlow,
+from run to run. On a cluster each run is a Ray task, which Ray itself tries again when a node dies. (Ray's joblib
+backend was tried: it gives no result before all are done, and one dead worker ends the whole sweep.)
 """
 
 import collections
@@ -285,10 +285,13 @@ def _folder(swept):
 
 
 def _stored(run, provenance):
-    """The run's report, if it is on disk and what a new run would give."""
-    stored = store.load(run.directory, with_images=False)
+    """The run's report, if what a new run would give is on disk: in the sweep's folder, or as the lesson's record."""
     expected = store.identity(run.lesson, run.scale, run.seed, dict(run.settings), provenance)
-    return stored[0] if stored is not None and store.reusable(stored[0], expected) else None
+    for folder in (run.directory, records.folder(catalog.find_lesson(run.lesson))):
+        stored = store.load(folder, with_images=False)
+        if stored is not None and store.reusable(stored[0], expected):
+            return stored[0]
+    return None
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
@@ -566,7 +569,7 @@ def describe(parser):
     parser.description = (
         "Run one lesson for all combinations of seeds and settings, each in a process of its own, and "
         "show mean, standard error, lowest and highest value, and on how many seeds each check held. What is done is "
-        "never run again: the same command goes on where it stopped."
+        "never run again, and a fresh record counts as seed 0: the same command goes on where it stopped."
     )
     parser.epilog = (
         "examples:\n  python -m kerasnotes sweep chapter08.clipping --seeds 0-19\n"
