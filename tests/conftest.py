@@ -55,7 +55,10 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Deals out whole files, whose tests share what they make; the smoke runs, a third of all work, by chapters."""
+    """Deals out whole files, whose tests share what they make; the smoke runs, a third of all work, by chapters.
+    Only where `--dist` is setup.cfg's: any other choice is the user's."""
+    if config.getoption("dist") != "loadfile":
+        return None
     from xdist.scheduler import LoadScopeScheduling
 
     class Files(LoadScopeScheduling):

@@ -128,6 +128,11 @@ def _results(report, stops, weights, tests, waits, patience):
     chosen = tests[:, waits.index(patience)]
     ratio = chosen[:, 1] / tests[:, -1, 1]
     report.at_most("every seed: test loss when stopped over test loss at the end", ratio, 1.0, trained=True)
+    means = tests[:, :, 1].mean(axis=0)  # (patiences and the end,)
+    report.at_most("every patience: mean test loss over that at the end", means[:-1] / means[-1], 1.0, trained=True)
+    guess = np.log(10)  # one of ten classes, each as likely
+    report.at_most("every seed and patience: test loss over that of a guess, ln 10", tests[:, :-1, 1] / guess, 0.5,
+                   trained=True)  # fmt: skip
     rows = [
         [name, *(f"{mean:.{places}f} ± {error:.{places}f}"
                  for mean, error, places in zip(*plots.mean_and_error(tests[:, number]), (1, 3, 4), strict=True))]
