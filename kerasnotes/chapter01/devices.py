@@ -227,6 +227,6 @@ def _rates(report, devices, sizes, repeats, tile, cores, seed):
     report.figure(
         "One thread and all of them",
         figure,
-        alt="Left: the rate of a matrix product rises with its size, whole and in tiles. Right: the share of processor "
-        "time spent in the calling thread, near 100 % for tiles and falling for large whole products.",
+        alt="Left: the rate of a matrix product rises with its size at first, whole and in tiles. Right: the share of "
+        "processor time spent in the calling thread, near 100 % for tiles and falling for large whole products.",
     )

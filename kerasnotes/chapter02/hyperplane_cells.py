@@ -214,7 +214,8 @@ def _printed(report):
         "number of cells of a first layer",
         course="N hyperplanes cut D dimensions into O(N^D/(D − 1)!) cells",
         correct="at most Σ C(N, k), k up to D: all 2^N while N ≤ D, about N^D/D! for large N. With D fixed the order "
-        "holds and the factorial says nothing; as a number it is D times too large, or far too small",
+        "holds and the factorial says nothing; as a number it is D times too large for many planes, and in between "
+        "even more, and far too small for few",
         shown_by="cells found one by one; 128 units that read 784 pixels have 2^128 cells, and the formula is below 1",
     )
     numbers = np.unique(np.logspace(0, 3, 40).astype(int))

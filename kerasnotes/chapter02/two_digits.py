@@ -1,4 +1,4 @@
-"""A softmax shares one belief among all digits; sigmoids answer for each digit, and so say how many there are.
+"""A softmax shares one belief among all digits; sigmoids answer for each digit, and so say how many to expect.
 
 One handwritten digit in a picture or two side by side, and a part of all pixels erased: which digits are there? What
 the reader should see: both losses have the slope p − y along the logits, and yet they ask different things. A softmax
@@ -178,10 +178,10 @@ def lesson(report, *, samples: int = 20000, epochs: int = 6, units: int = 256, s
         thresholds[way] = choose_threshold(tuning[1], tuned)
     right = _what_they_say(report, test, scores, thresholds)
     report.figure("One belief to share, or ten", _draw(test, scores, right),
-                  alt="A picture of two digits and ten probabilities by a softmax and by sigmoids: the softmax gives "
-                  "about one half to each digit, the sigmoids nearly one. Right: the share of pictures all right falls "
-                  "with the share of pixels erased; told how many digits there are, both are nearly equal; not told, "
-                  "the softmax is below the sigmoids unless most pixels are erased.")  # fmt: skip
+                  alt="A picture of two digits and ten probabilities by a softmax and by sigmoids: the softmax shares "
+                  "its one among them and others, the sigmoids give both far more than one half. Right: the share "
+                  "of pictures all right falls with the share of pixels erased; told how many digits there are, both "
+                  "are nearly equal; not told, the softmax is below unless most pixels are erased.")  # fmt: skip
 
 
 def _against_keras(report, rng):

@@ -1,9 +1,9 @@
 """Gradients fade on their way back through sigmoid layers; rectifiers with a fitting start keep them alive.
 
 What the reader should see: a sigmoid's slope is at most a quarter, so that after twenty layers less than a millionth of
-the gradient is left, from the smallest start to He's. ReLU layers that start with He's weights pass it on whole: the
-gradient of the first layer is as large as that of the last. So do tanh layers with Glorot's weights, though each of
-them is a sigmoid layer in disguise: its kernel is four times as large, and its bias puts the middle at 0.
+the gradient is left, from the smallest start to He's. ReLU layers that start with He's weights pass it on: the gradient
+of the first layer is of the size of that of the last. So do tanh layers with Glorot's weights, though each of them is a
+sigmoid layer in disguise: its kernel is four times as large, and its bias puts the middle at 0.
 
 Notes: chapter 04, "Vanishing gradients and rectified linear units" (梯度消失与ReLU).
 Source: Glorot and Bengio 2010, https://proceedings.mlr.press/v9/glorot10a.html, equation 12; He et al. 2015,

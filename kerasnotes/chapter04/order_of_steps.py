@@ -2,8 +2,8 @@
 
 The course's notes change the output weights in step 5 and compute the hidden errors from them in step 6. What the
 reader should see: on the first batch of digits only the errors from the old weights give the tape's gradient; those
-from the new weights are off, the more so the larger the learning rate. The slip trains all the same, so nothing but a
-comparison with the true gradient finds it.
+from the new weights are off, the more so the larger the learning rate. The slip may well train all the same, and then
+only a comparison with the true gradient finds it.
 
 Notes: chapter 04, "The back-propagation algorithm" (反向传播算法).
 Source: Rumelhart, Hinton, Williams 1986, doi:10.1038/323533a0, equations 4 to 8.

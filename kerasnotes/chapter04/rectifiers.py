@@ -1,8 +1,8 @@
-"""A network of rectifiers learns in fewer epochs than one of tanh, also where no gradient fades yet.
+"""A network of rectifiers can learn in fewer epochs than one of tanh, also where no gradient fades yet.
 
 A ReLU has slope 1 for half of its inputs; a tanh has it only near zero. What the reader should see: in a convolutional
 network of four layers, each at its best learning rate, ReLU reaches the same training error in fewer epochs than tanh.
-How many fewer depends on the start and the task: the notes at the end say what was tried.
+Whether, and how many fewer, depends on start and task: the notes at the end say what was tried.
 
 Notes: chapter 04, "Vanishing gradients and rectified linear units" (梯度消失与ReLU).
 Source: Krizhevsky, Sutskever, Hinton 2012,
@@ -248,7 +248,7 @@ def _figure(runs, target_error):
         rate, run = min(runs[activation][0].items(), key=lambda item: (item[1][-1] > target_error, len(item[1])))
         curves[f"{name}, learning rate {rate}"] = 100 * run
     positions = {name: np.arange(1, len(run) + 1) for name, run in curves.items()}
-    title = "The same four layers learn in fewer epochs with ReLU"
+    title = "Here the same four layers learn in fewer epochs with ReLU"
     labels = {"xlabel": "epoch", "ylabel": "training error on Fashion-MNIST, %", "title": title}
     figure = plots.curves(positions, curves, yscale="log", marker="o", **labels)
     ax = figure.axes[0]

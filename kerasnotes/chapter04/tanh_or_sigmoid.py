@@ -2,8 +2,8 @@
 
 A tanh network is a sigmoid network in other numbers: kernels four times as large, and biases that put the middle at 0.
 Gradient descent sees the numbers, not the function. One step of the rewritten network is, in the numbers of tanh, a
-step at a sixteenth of the rate, and a far longer one along the direction in which all inputs of a unit grow together.
-What the reader should see: how much of the sigmoid's delay is its start, and how much is this geometry.
+step at a sixteenth of the rate, and a far longer one along one direction, mostly the bias. What the reader should see:
+how much of the sigmoid's delay is its start, and how much is this geometry.
 
 Notes: chapter 04, "Vanishing gradients and rectified linear units" (梯度消失与ReLU).
 Source: LeCun et al. 1998, doi:10.1007/3-540-49430-8_2, section 4.4; Glorot and Bengio 2010,

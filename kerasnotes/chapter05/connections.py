@@ -2,8 +2,8 @@
 
 What the reader should see: a network for digits whose smallest weights are set to 0, over both layers at once, and
 which is trained a little longer with the rest. Cut by chance it fails where by size it still reads; with a fifth of the
-weights it reads as well as whole. Then each layer keeps only sixteen different values, found by k-means, so that a
-weight needs four bits and a table. Whole units can be cut too, which makes matrices smaller and not only emptier. The
+weights it reads nearly as well as whole. Then each layer keeps only sixteen different values, found by k-means, so that
+a weight needs four bits and a table. Whole units can be cut too, which makes matrices smaller and not only emptier. The
 bounds of 0.005 were set before any run, the settings were not, and sixteen values come near theirs.
 
 Notes: chapter 05, "Fewer connections" (减少连接).

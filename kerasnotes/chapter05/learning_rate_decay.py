@@ -2,8 +2,8 @@
 
 What the reader should see: four schedules, each equal to Keras's own, and the same weights whether a rate is assigned
 every epoch or comes from a schedule. Then why it pays: with noisy slopes a constant rate ends at a floor, high if the
-rate is large; a small rate has a low floor but does not get there in time. A falling rate does both. Proven on a noisy
-parabola, whose losses can be computed exactly, and measured on the car data.
+rate is large; a small rate has a low floor but does not get there in time. One that begins large and falls does both.
+Proven on a noisy parabola, whose losses can be computed exactly, and measured on the car data.
 
 Notes: chapter 05, "Learning rate decay" (学习率衰减).
 Source: Robbins and Monro 1951, doi:10.1214/aoms/1177729586; Loshchilov and Hutter 2017, arXiv:1608.03983 (cosine, eq. 5
@@ -150,7 +150,7 @@ def lesson(
         figure,
         alt="Left: on a noisy parabola a large constant rate soon stops at a high loss, a small one falls slowly; the "
         "falling rate ends lowest. Right: for the car data, excess loss over the first rate; constant rates make a "
-        "U-shaped curve, and the schedules end far below its lowest point.",
+        "U-shaped curve, and schedules that begin at a large rate end far below its lowest point.",
     )
 
 
@@ -296,4 +296,4 @@ def _cars(report, x, y, epochs, batch_size, rates, seeds, seed, ax):
     )
     plots.curves(rates, {name: values.T for name, values in zip(shapes, excess, strict=True)}, marker="o",
                  xlabel="learning rate of the first epoch", ylabel="loss above the best line's", xscale="log",
-                 yscale="log", title="Car data: below every constant rate", ax=ax)  # fmt: skip
+                 yscale="log", title="Car data: begun large, below every constant rate", ax=ax)  # fmt: skip

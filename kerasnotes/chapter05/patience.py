@@ -1,9 +1,9 @@
-"""Waiting longer before the stop costs epochs and changes little; training to the end costs test loss.
+"""Waiting longer before the stop costs epochs and brings ever less; training to the end costs test loss.
 
 One run to the end shows what every patience would have kept. What the reader should see: on a few hundred pictures the
 validation loss turns while the training loss falls to zero; Keras's callback stops where the recorded history says, and
-gives back the weights of the best epoch; the test loss is lower with every patience than at the end. The accuracy is
-not: training on makes a network surer, also of its mistakes.
+gives back the weights of the best epoch; the test loss is lower with every patience than at the end. The accuracy gains
+nothing from a stop: training on makes a network surer, also of its mistakes.
 
 Notes: chapter 05, "Early stopping" (提前终止).
 Source: Prechelt 1998, doi:10.1007/3-540-49430-8_3; https://keras.io/api/callbacks/early_stopping/

@@ -1,8 +1,8 @@
 """A straight line gives three points of the plane any labels, but never four: three is its capacity, counted.
 
 A model that can produce every labelling of some points fits them whatever the truth is. What the reader should see: all
-8 labellings of three points; 14 of the 16 of four points, the missing ones being XOR and its opposite; and for more
-points a share of the 2^n labellings that falls to nothing. From there on a fit says something about the data.
+8 labellings of three points; 14 of the 16 of four points, on a square all but XOR and its opposite; and for more points
+a share of the 2^n labellings that falls to nothing. From there on a fit says something about the data.
 
 Notes: chapter 05, "Underfitting, overfitting and capacity" (欠拟合、过拟合与模型容量).
 Source: Vapnik and Chervonenkis 1971, doi:10.1137/1116025; Cover 1965, doi:10.1109/PGEC.1965.264137 (the count).

@@ -3,8 +3,8 @@
 At every step the layer works with weights that are a little off, anew each time; the exact ones are kept and updated.
 What the reader should see: in random directions the loss rises less around weights that were trained so than around
 those trained without, also when a step is measured by the length of the weights. The price is a higher loss on the
-training data. For one linear layer alone noise does nothing but raise its error by a constant: it is through the layers
-behind that it chooses flat places.
+training data. For one linear layer alone and the squared error noise does nothing but raise the error by a constant:
+there it chooses nothing.
 
 Notes: chapter 05, "Fewer connections" (减少连接).
 Source: Murray and Edwards 1994, doi:10.1109/72.317730; Hochreiter and Schmidhuber 1997, doi:10.1162/neco.1997.9.1.1.

@@ -1,4 +1,4 @@
-"""Batch normalization keeps deep sigmoid layers out of saturation, and makes each example depend on its batch.
+"""Batch normalization lets deep sigmoid layers learn, and makes each example depend on its batch.
 
 A layer of our own agrees with Keras's in training, in its moving averages and in inference, frozen and with masks. A
 network of six sigmoid layers that stays at chance at three learning rates then learns in a few hundred updates. The

@@ -1,4 +1,4 @@
-"""A network with pooling reads shifted digits, but not turned or scaled ones whose ink has moved just as far.
+"""A network with pooling reads shifted digits far better than turned or scaled ones whose ink has moved as far.
 
 A bright pixel that moves by one leaves the pooled picture alone more often the larger the window is. Networks trained
 on upright digits are then tried on digits that were shifted, turned and scaled so that the ink moves equally far on
@@ -248,7 +248,7 @@ def _figure(moves, accuracy, x_test, y_test):
     for ax, (move, (versions, positions)) in zip(axes, moves.items(), strict=True):
         series = {name: accuracy[name][move] for name in list(accuracy)[:3]}
         plots.curves(positions, series, xlabel=labels[move], ylabel="test accuracy, %", marker="o", ax=ax)
-        ax.set_title({"shifted": "Shifts pass"}.get(move, f"{move.capitalize()} digits do not"))
+        ax.set_title({"shifted": "Shifts pass"}.get(move, f"{move.capitalize()} digits suffer"))
         ax.set_ylim(0, 102)
         ax.label_outer()
         if move != "shifted":

@@ -194,7 +194,7 @@ def lesson(report, *, shapes: int = 30, images: int = 2000, seeds: int = 3, seed
         "four. The numbers for boards are ceilings over all boards of the task, not results of a training."
     )
     alt = "Left: nearly the same share of digits is read from whole pictures and from each of three that are halved. "
-    alt += "Right: of boards the best possible share falls from 1 to between 0.53 and 0.69, near a coin toss."
+    alt += "Right: of boards the best possible share falls from 1 to between 0.53 and 0.69."
     report.figure("A digit stays legible, a board does not", _figure(read, best), alt=alt)
 
 

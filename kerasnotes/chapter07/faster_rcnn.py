@@ -3,8 +3,8 @@
 The proposals say where something is. The second stage cuts each of them out of the features, which are there already,
 brings it to a fixed size by pooling, and decides what it is and how the box is to be moved once more. What the reader
 should see: pooling by regions lets gradients through to the shared layers, so that both stages learn together; the
-detector finds more and fits better than a classifier behind a sliding window that has learnt from the same canvases;
-and it takes a small part of its multiplications and of its time.
+detector is more precise and fits better than a classifier behind a sliding window that has learnt from some of the same
+canvases; and it takes a small part of its multiplications and of its time.
 
 Notes: chapter 07, "Faster R-CNN" (Faster R-CNN 目标检测).
 Source: Ren et al. 2015, arXiv:1506.01497, section 3; Girshick 2015, arXiv:1504.08083, section 2.1 (pooling by regions).
@@ -231,8 +231,8 @@ def lesson(
     _measured(report, detector, *drawn)
     found = _compared(report, detector, learnt, *(each[:searched] for each in drawn), seed)
     report.figure("What the two stages find", _draw(drawn, found),
-                  alt="Above, canvases with the boxes of the two stages, which fit round each digit; below, the same "
-                  "canvases searched by windows, whose boxes fit less well.")  # fmt: skip
+                  alt="Above, canvases with the boxes of the two stages, which fit the digits they find; below, the "
+                  "same canvases searched by windows, whose boxes fit less well.")  # fmt: skip
 
 
 def _pooling(report, rng):

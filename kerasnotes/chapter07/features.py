@@ -249,7 +249,7 @@ def _climb(report, model, x_test, steps):
     right.set_title("The digit that excites it most")
     report.figure("Layer by layer", figure,
                   alt="Six filters of each of five layers. Left: pictures made by climbing; stripes and blobs over the "
-                  "whole frame for the first layers, parts of digits for the last. Right: the test digit that excites "
+                  "whole frame for the first layers, noise for the last. Right: the test digit that excites "
                   "the same filter most.")  # fmt: skip
 
 

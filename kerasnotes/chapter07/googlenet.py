@@ -1,7 +1,8 @@
 """GoogLeNet has nine times fewer parameters than AlexNet, not twelve, and no dense layers but the last.
 
 The published network of nine inception modules is built and counted, with its two classifiers in the middle, which only
-training needs. A small sibling from the same code learns handwritten digits better than a dense network does.
+training needs. A small sibling from the same code reads handwritten digits about as well as a published dense network
+that learnt from more of them.
 
 Notes: chapter 07, "GoogLeNet" (GoogLeNet 网络, Inception 模块).
 Source: Szegedy et al. 2015, arXiv:1409.4842, figure 3, table 1, section 5;
@@ -174,7 +175,7 @@ def lesson(
         "Digits read by small siblings, epoch by epoch",
         _figure(curves, accuracies),
         alt="Training accuracy of each small sibling by epoch, and its test accuracy at the end beside that of a "
-        "dense network with one hidden layer, which it exceeds.",
+        "published dense network with one hidden layer, near which it ends.",
     )
 
 

@@ -4,7 +4,7 @@ Before networks learnt from pixels to answers, end to end, somebody wrote down w
 edges, counted in small cells. What the reader should see: these numbers do not change with brightness or contrast and
 turn with the picture, by construction and not by training; a linear classifier on them is far better than one on
 pixels, and is solved in one step. Beside it stands a small convolutional network that learns its features in a few
-seconds and comes to about as much: it had to be told nothing, and had to be trained.
+seconds and comes close: it had to be told nothing, and had to be trained.
 
 Notes: chapter 07, "Hand-made features" (手工特征).
 Source: Dalal and Triggs 2005, doi:10.1109/CVPR.2005.177 (histograms of oriented gradients); LeCun et al. 1998,
@@ -227,8 +227,8 @@ def _results(report, accuracy, seconds, sizes, updates):
     report.table("hand-made features and a network", columns, rows)
     report.note(
         f"The network has {updates} updates for any number of pictures, the first of its times with compiling; the "
-        "linear classifiers are solved. On this budget edges and network come close to each other. With more pictures "
-        "and updates learning from pixels to answers wins: see LeNet-5 on all digits, earlier in this chapter."
+        "linear classifiers are solved. On this budget edges and network come close to each other. What a "
+        "network does with all digits and more updates, LeNet-5 shows earlier in this chapter; edges were not tried."
     )
     figure, axes = plots.subplots(1, 2, figsize=(11, 4.2), sharey=True)
     for ax, name in zip(axes, accuracy["pixels"], strict=True):

@@ -2,9 +2,9 @@
 
 Nearly all windows of a search hold nothing. A region proposal network shares one convolutional network among all of
 them: from the features at each place it gives, for every window around it (now called an anchor), the odds of an object
-and four numbers that move and stretch the anchor. What the reader should see: a handful of proposals is enough to hold
-nearly every digit, where the windows themselves, or proposals that may not move, need many more and fit worse. What a
-digit is, nobody has been asked yet.
+and four numbers that move and stretch the anchor. What the reader should see: sixteen proposals hold nearly every digit
+by half, hardly more than proposals that may not move and far more than windows in a random order; to hold it by 0.7,
+moving pays. What a digit is, nobody has been asked yet.
 
 Notes: chapter 07, "Faster R-CNN: region proposal networks" (区域建议网络).
 Source: Ren et al. 2015, arXiv:1506.01497, section 3.1; Girshick 2015, arXiv:1504.08083 (smooth L1 loss);

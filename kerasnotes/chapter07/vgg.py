@@ -1,4 +1,4 @@
-"""VGG: two small convolutions see as far as one large one, with fewer weights and one more ReLU.
+"""VGG: two small convolutions see as far as one large one, for equal channels with fewer weights.
 
 Sixteen layers with weights, all convolutions 3 x 3: the published network is built, counted and compared number by
 number with the library's. The idea behind it is checked with kernels that can be multiplied out: two layers of 3 x 3

@@ -2,8 +2,9 @@
 
 The oldest detector needs nothing new: cut out a window, ask a classifier what is in it, move on. The classifier gets
 one class more, "nothing", for windows that hold no digit or only a part of one. What the reader should see: some window
-fits nearly every digit; after suppression the answers are good, better with more windows; but a canvas costs as much as
-1,536 small pictures, nearly all of them of nothing. The windows are those that the next lessons call anchors.
+fits nearly every digit; after suppression most digits are found, among many false alarms and in boxes that seldom fit
+closely, more with more windows; but a canvas costs as much as 1,536 small pictures, nearly all of them of nothing. The
+windows are those that the next lessons call anchors.
 
 Notes: chapter 07, "Object detection" (目标检测).
 Source: Girshick et al. 2014, arXiv:1311.2524 (a classifier for each region, with a class for background); Ren et al.

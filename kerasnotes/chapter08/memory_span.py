@@ -1,8 +1,8 @@
-"""A simple recurrent cell forgets what it saw some fifteen steps ago when noise comes before and after it.
+"""Amid noise a simple recurrent cell recalls what it saw fifteen steps ago, and not what it saw forty steps ago.
 
-What the reader should see: amid noise the cell learns to recall a symbol after five and ten steps with ease and fails
-soon after, because the gradient shrinks with every step of noise. Two exceptions show that the span does not belong to
-the cell alone: with blank input it recalls over forty steps, and with the symbol on the first step it sometimes does.
+What the reader should see: amid noise the cell learns to recall a symbol after five to fifteen steps and fails soon
+after, because the gradient shrinks with every step of noise. Two exceptions show that the span does not belong to the
+cell alone: with blank input it recalls over forty steps, and with the symbol on the first step it sometimes does.
 
 Notes: chapter 08, "Long-term dependencies" (长期依赖).
 Source: Bengio, Simard, Frasconi 1994, doi:10.1109/72.279181 (first values decide).
@@ -276,7 +276,7 @@ def _notes(report, lags, mean, first, steps, lead_in):
     )
     report.note(
         f"At the largest lag, {lead_in} steps of noise come before the symbol. Without them this lag alone would meet "
-        f"a cell at rest, an easier task: the best rate then gives {first:.3f} instead of {mean[-1]:.3f}. The lead-in "
+        f"a cell at rest, which may be easier: the best rate then gives {first:.3f}, not {mean[-1]:.3f}. The lead-in "
         "was added after this had been seen, so that only the lag differs; the bound of 0.6 is for the task with it."
     )
     report.note(

@@ -1,10 +1,11 @@
-"""A sigmoid cell forgets at least four times faster than its matrix, tanh holds on longer, ReLU keeps or explodes.
+"""A sigmoid cell forgets at least four times faster than its matrix, tanh holds on longer, ReLU on an identity keeps.
 
 Every step back multiplies a gradient by the recurrent matrix and by the slopes of the activation. What the reader
 should see: the slope of a sigmoid is at most 1/4, so that with an orthogonal matrix nothing is left after ten steps;
 that of tanh reaches 1, but only near 0; that of ReLU is exactly 1 or 0, so that an identity matrix keeps everything and
-a slightly larger one explodes, with no bound on the state. Trained to recall a symbol amid noise, the cells differ as
-these numbers say.
+a slightly larger one explodes, with no bound on the state. Trained to recall a symbol amid noise, sigmoid and tanh
+differ as these numbers say; ReLU on an orthogonal matrix does not: it passes on as much as tanh and fails at the longer
+lag.
 
 Notes: chapter 08, "Activations of a recurrent cell" (循环单元的激活函数).
 Source: Pascanu et al. 2013, arXiv:1211.5063, section 2.1; Le, Jaitly, Hinton 2015, arXiv:1504.00941 (ReLU from an

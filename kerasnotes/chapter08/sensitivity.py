@@ -1,8 +1,8 @@
 """Noise makes the gradient of a recurrent network fade before any training; blank input keeps it alive.
 
 What the reader should see: with blank input a fresh cell stays near zero, where tanh has slope 1, and what it held
-forty steps ago still moves it. Noise drives the cell away from zero, where the slope is below 1, and its sensitivity
-to earlier states falls by the same factor at every step: the factor that the slopes alone predict.
+forty steps ago still moves it. Noise drives the cell away from zero, where the slope is below 1, and its sensitivity to
+earlier states falls by nearly the same factor at every step.
 
 Notes: chapter 08, "Sensitivity amid noise" (噪声中的敏感度).
 Source: Bengio, Simard, Frasconi 1994, doi:10.1109/72.279181.

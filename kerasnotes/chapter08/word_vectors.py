@@ -276,7 +276,7 @@ def _novel(report, vocabulary, ids, epochs, size, seed):
     figure.axes[0].set_yticks(np.cumsum(sizes) - sizes / 2 - 0.5, WORD_CLASSES)
     figure.axes[0].set_xticks([])
     report.figure("Words of one class have like vectors", figure,
-                  alt="Cosines between 68 words, sorted by class: bright squares along the diagonal.")  # fmt: skip
+                  alt="Cosines between 68 words, sorted by class: squares along the diagonal for most.")  # fmt: skip
 
 
 def _against_the_notes(report, ids, counts, trained):

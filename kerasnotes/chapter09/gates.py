@@ -1,9 +1,9 @@
-"""A gate at 0 or 1 erases or keeps exactly, and a network that has learnt who speaks drives its gates there.
+"""A gate at 0 or 1 erases or keeps exactly; a network that has learnt where speech begins empties a cell there.
 
 A gate is a number between 0 and 1 that multiplies a state. What the reader should see: biases that hold the gates at
-their limits make of the cell a memory that keeps, forgets or takes over without any loss; and a network that
-reads a novel and keeps track of who speaks finds such a memory by itself: the forget gate of one unit empties the cell
-at quotation marks and holds it in between.
+their limits make of the cell a memory that keeps, forgets or takes over without any loss; and in a network that reads a
+novel and says whether somebody speaks, the forget gate of one unit empties the cell at quotation marks, and the cell
+counts on while somebody speaks.
 
 Notes: chapter 09, "Gates at work" (门的作用).
 Source: Gers, Schmidhuber, Cummins 2000, doi:10.1162/089976600300015015; Karpathy, Johnson, Li 2015, arXiv:1506.02078
@@ -158,12 +158,12 @@ def _draw_gates(report, model, text, ids):
                         alpha=0.2, step="post", linewidth=0, label="speech")  # fmt: skip
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     bottom.set_xticks(positions, list(text[:shown]), fontsize=8, family="monospace")
-    top.set_title("The forget gate empties the cell at quotation marks and holds it in between")
+    top.set_title("The forget gate of one unit empties the cell at quotation marks")
     bottom.grid(False, axis="x")
     top.grid(False, axis="x")
     report.figure(
         "gates over a sentence",
         figure,
         alt="Cell state and gates of one unit over a passage of the novel: the forget gate falls to zero at quotation "
-        "marks and stays near one in between; the cell state has another sign in speech than in narration.",
+        "marks and is higher in between; the cell state tells speech from narration.",
     )

@@ -1,4 +1,4 @@
-"""A GRU does with two gates and one state what an LSTM does with three gates and two states.
+"""A GRU has two gates and one state where an LSTM has three gates and two states.
 
 The update gate mixes the old state with a candidate; the reset gate decides how much of the old state the candidate
 sees. What the reader should see: ours equals Keras's in both of its forms; the course writes the mixture the other way
@@ -271,5 +271,5 @@ def _figure(report):
     ax.set(xlabel="step", ylabel="state of one unit")
     ax.set_title("The update gate is a memory's time constant")
     ax.legend(loc="lower left")
-    alt = "A candidate that jumps between 0, 1 and −1, and the states that follow it: at once for z = 0.5, in some ten "
-    report.figure("time constants", figure, alt=alt + "steps for 0.9, hardly for 0.98.")
+    alt = "A candidate that jumps between 0, 1 and −1, and the states that follow it: at once for z = 0.5, in twenty "
+    report.figure("time constants", figure, alt=alt + "steps or so for 0.9, hardly for 0.98.")

@@ -3,7 +3,7 @@
 At every step the network sees a random number and a marker; two steps are marked, one in each half of the sequence, and
 the answer after the last step is the sum of their numbers. A constant answer of 1 has the variance of a sum of two
 uniform numbers, 1/6, as mean squared error. What the reader should see: gated cells fall from there to nearly nothing;
-the simple cell, with several learning rates and more updates, mostly stays close to it, though not on every seed (see
+the simple cell, with several learning rates and more updates, mostly stays close to it, though not at every rate (see
 the lowest held-out error in the table). The derivative of the answer by a marked number, which should be 1 wherever the
 marker stands, shows what each cell forgets.
 

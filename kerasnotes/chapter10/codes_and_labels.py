@@ -3,8 +3,9 @@
 Thousands of images cost little, their labels do. So it is tempting to learn codes from all images, and then a linear
 classifier on the codes of the few that have labels. What the reader should see: one classifier, with its penalty chosen
 by leaving each image out in turn, on the pixels, on thirty principal components, on the thirty numbers of an
-autoencoder, and on those of the same network before training. Training makes codes better, yet with few labels they
-lose to components and to pixels: an autoencoder has no reason to put the class where a straight line finds it.
+autoencoder, and on those of the same network before training. From three labels a class on training makes codes better,
+yet with few labels they lose to components and to pixels: an autoencoder has no reason to put the class where a
+straight line finds it.
 
 Notes: chapter 10, "Codes and few labels" (编码与少量标签).
 Source: Hinton and Salakhutdinov 2006, doi:10.1126/science.1127647 (codes); Hoerl and Kennard 1970,
@@ -172,7 +173,7 @@ def lesson(
         figure,
         alt="Accuracy of a linear classifier rises with the number of labels for all features; with few labels the "
         "autoencoder's codes stay below principal components and pixels, with many they come up to them; the codes of "
-        "the untrained network stay far below.",
+        "the untrained network stay far below, but for one label a class.",
     )
 
 

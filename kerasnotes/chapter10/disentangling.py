@@ -154,7 +154,7 @@ def rank_correlation(a, b):
 
 
 def without_class_means(values, labels):
-    """Values (n,) minus the mean of their class: a slant beyond that which all sevens have."""
+    """Values (n,) minus the mean of their class: a slant beyond that which its digit has by itself."""
     return values - (np.bincount(labels, values) / np.maximum(np.bincount(labels), 1))[labels]
 
 
@@ -269,8 +269,8 @@ def _compare(report, rows):
     label = "digits named from the style's code: more without labels and price"
     report.at_least(label, rows[0][-1] - named, 0.2, trained=True)
     report.note(
-        "Slants and thicknesses are taken without the mean of their digit: all sevens lean. Voice conversion is this "
-        "with sound, words being the content and the speaker the style; no sound is used here."
+        "Slants and thicknesses are taken without the mean of their digit, as some digits lean by themselves. Voice "
+        "conversion is this with sound, words being the content and the speaker the style; no sound is used here."
     )
 
 

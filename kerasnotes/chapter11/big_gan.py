@@ -276,16 +276,18 @@ def _truncation(report, generator, classifier, real, thresholds, samples, seed):
         sure = np.mean(probabilities.max(axis=1) > 0.95)
         spread = np.mean([np.var(features[asked == digit], axis=0).sum() for digit in range(10)]) ** 0.5
         scored = score_images(classifier, drawn, reference)
-        rows.append([threshold, sure, spread, scored["score"], scored["frechet"]])
+        read = np.mean(probabilities.argmax(axis=1) == asked)
+        rows.append([threshold, sure, spread, scored["score"], scored["frechet"], read])
         shown.append(drawn[4:100:10][:10])
     columns = ["threshold", "share that the classifier is sure of", "variety within a class"]
-    columns += ["inception score", "Fréchet distance"]
+    columns += ["inception score", "Fréchet distance", "read as the digit asked for"]
     report.table(f"one generator, {samples:,} digits for each threshold of its noise", columns, rows)
     inside = math.erf(thresholds[0] / 2**0.5)
     want = 1 - thresholds[0] * (2 / math.pi) ** 0.5 * math.exp(-(thresholds[0] ** 2) / 2) / inside
     numbers = truncated_normal(200_000, thresholds[0], (seed, 2))
     report.check("variance of the noise at the smallest threshold", np.var(numbers), want, rtol=0.02)
-    cut, sure, spread = np.array(rows).T[:3]
+    cut, sure, spread, *_, read = np.array(rows).T
+    report.at_least("every threshold: share read as the digit that was asked for", read.min(), 0.9, trained=True)
     report.at_most("share of sure digits: its largest rise with the threshold", np.diff(sure).max(), 0.0, trained=True)
     report.at_least("variety: its smallest rise with the threshold", np.diff(spread).min(), 0.0, trained=True)
     figure, (left, right) = plots.subplots(1, 2, figsize=(10, 4.2), width_ratios=(1.2, 1))

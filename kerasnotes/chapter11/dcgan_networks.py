@@ -3,7 +3,7 @@
 The networks of a DCGAN follow four rules: strides in place of pooling, batch normalization in nearly every layer, no
 hidden dense layers, ReLU against leaky ReLU. What the reader should see: the rules, read off the layers; a transposed
 convolution whose matrix is the transpose of the strided convolution's; and that with weights of deviation 0.02 the
-signal would fade to a hundredth on its way to the image, were it not for the normalization.
+signal would fade to less than a hundredth on its way to the image, were it not for the normalization.
 
 Notes: chapter 11, "DCGAN" (深度卷积生成对抗网络).
 Source: Radford, Metz, Chintala 2016, arXiv:1511.06434, sections 3 and 4 and figure 1; Dumoulin and Visin 2016,
@@ -249,5 +249,5 @@ def _figure(report, matrices, signals):
         figure,
         alt="Left: the matrix of a convolution of stride 2 from 14 to 7 numbers, a band that moves by two columns a "
         "row. Middle: that of the transposed convolution, the same band with rows and columns exchanged. Right: the "
-        "deviation of a fresh generator's maps stays level with normalization and falls a hundredfold without.",
+        "deviation of a fresh generator's maps stays level with normalization and falls several hundredfold without.",
     )

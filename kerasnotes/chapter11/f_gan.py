@@ -1,10 +1,10 @@
 """Every f-divergence is a game: a critic's bound on it needs samples only, and is exact for the best critic.
 
 D(P‖Q) = Σ q f(p/q) asks for densities, which nobody has. The conjugate f*(t) = sup u t − f(u) turns it into the largest
-value of Σ p T − Σ q f*(T) over critics T, two means over samples. What the reader should see: the bound met by
-T = f′(p/q) and by no other; the GAN's own game in this table; and one Gaussian fitted to two hills by six games, which
-end where the divergences by densities have their lowest points: some at the mean of all, some at one hill. How far off
-a game may end, 0.2, was 0.15 before there were runs.
+value of Σ p T − Σ q f*(T) over critics T, two means over samples. What the reader should see: the bound met by T =
+f′(p/q) and by no other; the GAN's own game in this table; and one Gaussian fitted to two hills by six games, five of
+which end where the divergences by densities have their lowest points, some at the mean of all, one at one hill; total
+variation's does not get there. How far off a game may end, 0.2, was 0.15 before there were runs.
 
 Notes: chapter 11, "f-GAN" (f-GAN与f散度).
 Source: Nowozin, Cseke, Tomioka 2016, arXiv:1606.00709 (table 2: the activations).

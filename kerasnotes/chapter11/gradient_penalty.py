@@ -1,4 +1,4 @@
-"""A penalty on slopes other than 1 holds a critic better than clipping, if it is drawn, summed and derived rightly.
+"""A penalty asks a critic for slopes of 1, where clipping cuts its weights, if it is drawn, summed and derived rightly.
 
 Clipping bounds a critic's slope by cutting its weights. The gradient penalty asks for the slope: between real and
 drawn samples the norm of the gradient shall be 1. What the reader should see: one uniform weight for each sample; the

@@ -261,5 +261,6 @@ def _figure(report, rows):
         "Wrong on average, or right with a wide spread",
         figure,
         alt="Bars for six ways to a slope through a choice of words. Left: the mean of the score's estimates is right, "
-        "that of straight through and of soft draws is off. Right: a single draw of the score is furthest off.",
+        "that of straight through and of warm soft draws is off. Right: a single cold soft draw is furthest off, then "
+        "one of the score; warm soft draws hardly spread.",
     )

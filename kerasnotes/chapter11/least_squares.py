@@ -2,7 +2,8 @@
 
 A discriminator answers b for real and a for drawn samples, and the generator wants to hear c; all errors are squared.
 What the reader should see: the losses are Keras's; with b − c = 1 and b − a = 2 the game's value is half of Pearson's
-χ²; and a draw that is taken for real but lies far from the data is pulled back, where −log D has no slope left.
+χ² between p + q and 2q; and a draw that is taken for real but lies far from the data is pulled back, where −log D has
+no slope left.
 
 Notes: chapter 11, "Least-squares GAN" (最小二乘GAN).
 Source: Mao et al. 2017, arXiv:1611.04076 (losses, and their relation to χ²).

@@ -3,8 +3,9 @@
 A sketch of a piece of clothing leaves open what the cloth looks like. The picture with the smallest mean error is the
 middle of all that it could be, and that has less detail than any of them. What the reader should see: pictures from
 sketches by mean absolute error alone, too smooth; the same network with an adversary, by that error no nearer to the
-true ones, with about as much detail as photographs have; and an adversary that judges patches of 18 x 18 pixels, as the
-rule for receptive fields says. The 5 % that the error may differ by chance were set after runs of seeds 0 to 4.
+true ones, with about three quarters of the detail that photographs have, where the error alone leaves half; and an
+adversary that judges patches of 18 x 18 pixels, as the rule for receptive fields says. The 5 % that the error may
+differ by chance were set after runs of seeds 0 to 4.
 
 Notes: chapter 11, "Pix2Pix" (成对图像翻译 Pix2Pix).
 Source: Isola et al. 2017, arXiv:1611.07004, section 3; Ronneberger et al. 2015, arXiv:1505.04597

@@ -268,5 +268,5 @@ def _figure(report, x, best, looks, cosines, runs, data, drawn):
         figure,
         alt="Left: densities of the data, two hills, and of the generator, one. Middle: where samples are sent by the "
         "best discriminator and by a network before, during and after its training. Right: the cosine of the advice "
-        "with the best one rises with training on fresh samples, and stays lower where there are only a few samples.",
+        "with the best one rises with training on fresh samples; with only a few it rises as well, and falls again.",
     )

@@ -2,7 +2,8 @@
 
 A claim about training needs several runs, and small networks spend most of their time between the products. What the
 reader should see: a layer with one matrix for each run equals as many dense layers; a sum of the runs' losses gives
-each run its own gradient, so that Adam moves each as it would alone; and thirty-two runs take little longer than one.
+each run its own gradient, so that Adam moves each as it would alone; and thirty-two runs take less than twice as long
+as one.
 
 Notes: chapter 11, "Training difficulties" (训练困难): the runs over which this chapter's claims are measured.
 Source: https://www.tensorflow.org/api_docs/python/tf/linalg/matmul (products of batches of matrices); Kingma and Ba
@@ -252,7 +253,7 @@ def _figure(report, together, alone, seconds):
     left.legend()
     series = {name: 1e3 * each for name, each in seconds.items()}
     plots.curves(counts, series, xlabel="networks", ylabel="milliseconds a step", xscale="log", yscale="log",
-                 marker="o", title="and many take little longer than one", ax=right)  # fmt: skip
+                 marker="o", title="and many take far less than as many times one", ax=right)  # fmt: skip
     report.figure(
         "Many networks in one product",
         figure,

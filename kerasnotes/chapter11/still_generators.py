@@ -3,9 +3,9 @@
 How far a sample moves when its noise moves a little is the size of ∂G/∂z, which needs no data and no classifier; a
 generator with a single answer has 0. What the reader should see: on the ring of eight Gaussians, for four ways of
 training over learning rates and seeds, the modes found, the share near one, and the size of ∂G/∂z, mean and median.
-Sharp samples stand still nearly everywhere and jump between the modes; blurred ones move evenly. A clipped critic
-leads to most modes with RMSProp and to few with Adam, and there they are lost by generators that move as much as the
-others. An autoencoder's decoder finds nearly all modes with any seed, and blurs them.
+Sharp samples move little or jump between the modes; blurred ones move evenly. A clipped critic leads to most modes with
+RMSProp and to few with Adam, and there they are lost by generators that move as much as the others. An autoencoder's
+decoder finds nearly all modes with any seed, and blurs them.
 
 Notes: chapter 11, "A generator that stands still" (不动的生成器).
 Source: Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875, section 4 (no momentum); Metz et al. 2017, arXiv:1611.02163,
@@ -278,5 +278,5 @@ def _figure(report, results, centers, run):
         figure,
         alt="Above: samples of one run for each way of training, on circles that mark the eight modes; the GAN's are "
         "sharp, those of the clipped critic with Adam scattered. Below: histograms of how far a sample moves with its "
-        "noise; the GAN's has a long tail of samples that stand still; dashed, the deviation of a mode.",
+        "noise; the GAN's is wide: some samples hardly move, others jump; dashed, the deviation of a mode.",
     )

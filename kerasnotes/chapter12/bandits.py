@@ -1,4 +1,4 @@
-"""Whoever explores too little pays every day, whoever explores for ever pays too; confidence bounds know when to stop.
+"""Whoever explores too little pays every day, who does so for ever pays too; confidence bounds explore ever less.
 
 A bandit has arms with unknown mean rewards, and each pull is either used to learn or to earn. What the reader should
 see: on the ten-armed testbed a greedy player gets stuck, an ε-greedy one keeps paying for its ε, and upper confidence

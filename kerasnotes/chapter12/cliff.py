@@ -106,8 +106,8 @@ def lesson(
     report.at_most(label, mean - 4 * error, best, trained=True)
     report.note(
         f"Returns while learning: {mean:.1f} ± {error:.1f} in the last 100 episodes; the best that one can do with "
-        f"ε = {epsilon:g} is {best:.1f}. The rest is the price of a learning rate that stays at {learning_rate:g}: "
-        "each fall shakes the values near it."
+        f"ε = {epsilon:g} is {best:.1f}. A part of the rest is a way that is longer still; a learning rate "
+        f"that stays at {learning_rate:g}, so that each fall shakes the values near it, is the likely reason for more."
     )
     report.figure(
         "SARSA keeps away from the cliff",

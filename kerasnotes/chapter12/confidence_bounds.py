@@ -196,8 +196,8 @@ def _regret(report, steps, seeds, seed):
         [[int(times[i]), mean[i], error[i], bound[i], lower * math.log(times[i]), last[i]] for i in shown],
     )
     report.note(
-        "Regret is counted as Σ Δ m, the means lost by pulls, without the luck of the rewards. Before some thousand "
-        "pulls ε-greedy loses less than UCB1, which tries all arms: a bound for ever is not the best for a short game."
+        "Regret is counted as Σ Δ m, the means lost by pulls, without the luck of the rewards. For more than ten "
+        "thousand pulls ε-greedy loses less than UCB1, which tries all arms: a bound for ever is no short plan."
     )
     return times, regrets, bound
 

@@ -198,8 +198,8 @@ def lesson(
     report.figure(
         "learning to balance, and what was learnt",
         _figure(runs, seed),
-        alt="Left: returns of training episodes climb from about 20 towards 500, and so do the evaluations of the "
-        "runs, not always steadily. Right: the difference of the two values over the pole's angle and speed; push "
+        alt="Left: returns of training episodes climb from about 20; the evaluations of the runs, not at all steadily, "
+        "end near 500. Right: the difference of the two values over the pole's angle and speed; push "
         "right where it falls to the right, left where it falls to the left.",
     )
 
@@ -263,7 +263,8 @@ def _without(report, runs, settings, seed):
     report.table(f"what is reached within {steps:,} environment steps", columns, rows)
     report.note(
         "Sixteen copies that act together mix their steps already: CartPole asks little of the memory. The maximum "
-        "over values that are themselves estimates does harm, because what is overestimated is what it picks."
+        "over values that are themselves estimates may do harm, as what is overestimated is what it picks; "
+        "whether it does here, the standard errors in the table say."
     )
 
 

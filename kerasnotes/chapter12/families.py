@@ -3,8 +3,8 @@
 The map of the chapter: methods that know the model, estimate it or do without, and methods that learn values or the
 policy itself. What the reader should see: all of them are set before one small lake and judged exactly, without drawing
 an episode. Planning is done before the first step; a model estimated from random steps plans as well with half as many
-steps as the tables are given; a deep Q-network, made for what no table can hold, is given as many as a table and takes
-far more time; and the policy gradient, which learns from rewards alone, has hardly begun with as many.
+steps as SARSA and Q-learning are given; a deep Q-network, made for what no table can hold, is given as many as a table
+and takes far more time; and the policy gradient, which learns from rewards alone, has hardly begun with as many.
 
 Notes: chapter 12, "Families of reinforcement learning" (强化学习方法的分类).
 Source: Sutton and Barto 2018, ISBN 978-0-262-03924-6, sections 1.7, 4.3, 8.1 and 13.1; https://gymnasium.farama.org/environments/toy_text/frozen_lake
@@ -173,7 +173,7 @@ def lesson(
         figure,
         alt="Left: a grid of the chapter's methods; rows say whether the model is known, estimated or absent, "
         "columns whether values or the policy are learnt. Right: return on the lake over the environment "
-        "steps that each was given; the estimated model reaches the planned policy with half the steps of the others.",
+        "steps that each was given; the estimated model reaches the planned policy with the fewest steps.",
     )
 
 

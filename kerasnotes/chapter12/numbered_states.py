@@ -2,8 +2,8 @@
 
 The methods of the next lessons keep one row for each state. What the reader should see: the three numbers that a hand
 of blackjack consists of become one number and come back from it; where states are real numbers, a row stands for a
-whole box of them, so that a policy no longer sees where in the box it is; and the finer the cut, the longer a pole
-stands, until the cut no longer matters, while the rows multiply.
+whole box of them, so that a policy no longer sees where in the box it is; and a fine cut lets the pole stand as long as
+it may and a coarse one does not, though not every finer cut is better, while the rows multiply.
 
 Notes: chapter 12, "Monte Carlo methods" (蒙特卡罗方法).
 Source: Sutton and Barto 2018, ISBN 978-0-262-03924-6, example 5.1 (blackjack) and section 9.3 (state aggregation);

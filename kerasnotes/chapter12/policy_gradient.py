@@ -188,8 +188,8 @@ def lesson(
     report.figure(
         "return against environment steps",
         _figure(runs, seed),
-        alt="Left: mean return of each batch of training episodes climbs to 500, and the greedy evaluations with it. "
-        "Right: with the reward-to-go the return climbs faster than with the whole return.",
+        alt="Left: mean return of each batch of training episodes climbs, in most runs to about 500, and "
+        "greedy evaluations with it. Right: with the reward-to-go the return climbs faster than with the whole return.",
     )
     report.figure(
         "a pole before and after learning",

@@ -168,7 +168,7 @@ def lesson(report, *, calls: int = 4000, batches: int = 500, batch_size: int = 3
                    list(sizes.values()), ylabel="independent steps in a batch", bound=batch_size,
                    bound_label=f"{batch_size} independent draws", title="A memory makes steps differ"),
         alt="Four bars: a batch of steps in a row is worth about one independent step, sixteen copies make it worth "
-        "more, a short memory about as much, and a long one comes nearer to the dashed line of independent draws.",
+        "many more, a short memory fewer than these, and a long one as many as the dashed line of independent draws.",
     )  # fmt: skip
 
 

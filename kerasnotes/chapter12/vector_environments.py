@@ -193,7 +193,7 @@ def lesson(report, *, widths: tuple[int, ...] = (1, 4, 16, 64), calls: int = 60,
         "Steps and seams",
         figure,
         alt="Distance of each step from the equations of the cart, on a logarithmic axis: those of real steps lie "
-        "below a millionth, those between two episodes a hundred thousand times as high.",
+        "below a millionth, those between two episodes at least a million times as high.",
     )
 
 

@@ -2,8 +2,8 @@
 
 A softmax of one score for each place takes the weighted mean over places; with scores of 0 it is the global average.
 What the reader should see: a digit among six fragments of others, which the mean over all places drowns; the weights
-lie on the digit, although nobody ever told the network where it is; and the maximum, which is no worse at reading but
-has no place that one could ask it for.
+lie on the digit, although nobody ever told the network where it is; and the maximum, which reads far better than the
+mean but has no place that one could ask it for.
 
 Notes: chapter 13, "Attention in pictures" (空间注意力与通道注意力).
 Source: Jetley et al. 2018, arXiv:1804.02391 (attention over the places of a convolutional network).

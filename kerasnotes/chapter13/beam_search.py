@@ -2,7 +2,8 @@
 
 Greedy writing takes the likeliest word at every step. A beam keeps several beginnings and writes them all on. What the
 reader should see: more beginnings find the best sequence more often; two that end worse than one; short answers that
-win as every further word costs probability; and prose that repeats itself with a likelihood no novelist reaches.
+win as every further word costs probability; and prose that repeats itself with a likelihood that the novel's own
+passages do not have.
 
 Notes: chapter 13, "Beam search" (束搜索).
 Source: Wu et al. 2016, arXiv:1609.08144, equation 14 (length penalty); Viterbi 1967, doi:10.1109/TIT.1967.1054010;
@@ -296,4 +297,4 @@ def _prose(report, rng, characters, length, beginnings, ax):
                       shown_by="a chain on which width 2 ends worse than 1; log p of beam and novel")  # fmt: skip
     del series["greedy"]
     plots.curves(np.arange(len(series["draws"])) + 10, series, xlabel="character", ax=ax,
-                 ylabel="probability, geometric mean of 20", title="Prose: no novelist is so likely")  # fmt: skip
+                 ylabel="probability, geometric mean of 20", title="Prose: the novel is less likely")  # fmt: skip

@@ -3,7 +3,7 @@
 A picture has no words to weigh, but it has places and channels. What the reader should see: channel attention gives one
 number for each channel and does not care where anything is; spatial attention gives one for each place and does not
 care in which channel; the weights of either on a picture, set by hand so that one can follow them; and, at full scale,
-that neither gained anything on pictures of clothing, beside a rival that spends as many parameters on further filters.
+both on pictures of clothing, beside a rival that spends as many parameters on further filters.
 
 Notes: chapter 13, "Attention in pictures" (空间注意力与通道注意力).
 Source: Hu et al. 2018, arXiv:1709.01507 (squeeze and excitation); Woo et al. 2018, arXiv:1807.06521 (places, and both).

@@ -1,8 +1,8 @@
-"""Attention alone makes all rows alike: each layer is a mean of means, and residual connections are what saves them.
+"""Attention alone makes all rows alike: each layer is a mean of means, and residual connections slow it down.
 
 Every output of attention is a weighted mean of values. Stacked without anything around it, it averages averages. What
 the reader should see: within a few layers nothing is left that tells one word from another, faster and faster from
-layer to layer; and with a residual connection around each layer the words stay apart.
+layer to layer; and with a residual connection around each layer the words draw together far more slowly.
 
 Notes: chapter 13, "Transformer" (Transformer模型).
 Source: Dong, Cordonnier, Loukas 2021, arXiv:2103.03404.
@@ -138,4 +138,4 @@ def _report(report, found, depth):
                           title="Attention alone makes all rows alike")  # fmt: skip
     report.figure("Attention alone makes all rows alike", figure,
                   alt="Distance from equal rows by layer, on a logarithmic scale: attention alone falls to the limits "
-                  "of the numbers within a few layers, with residual connections the rows stay apart.")  # fmt: skip
+                  "of the numbers within a few layers, with residual connections far more slowly.")  # fmt: skip

@@ -1,4 +1,4 @@
-"""A word with two senses has two vectors, if a language model reads the words around it, from both sides.
+"""A word with two senses has two vectors, if a language model reads the words around it; one side tells nearly all.
 
 A table of vectors has one row for each word, whatever it means in a sentence. ELMo takes the states of two recurrent
 language models instead, one that reads forward and one that reads backward. What the reader should see: forward states

@@ -2,8 +2,8 @@
 
 Chapter 08's recurrent network read the same novel letter by letter and lost to counted groups of five. What the reader
 should see: a small GPT that beats both on the same held-out end; that a token is easier to guess with a few tokens
-before it, and hardly easier with more than a dozen; texts at several temperatures; that it writes and does not recite;
-and what it does with a task in its prompt: nothing of the kind that large models are known for.
+before it, and no easier with more than a dozen; texts at several temperatures; that it writes and does not recite; and
+what it does with a task in its prompt: nothing of the kind that large models are known for.
 
 Notes: chapter 14, "GPT" (GPT模型).
 Source: Radford et al. 2018,

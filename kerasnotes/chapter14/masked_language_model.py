@@ -1,4 +1,4 @@
-"""Filling gaps teaches what words have in common, near the best that is possible; then thirty labels are enough.
+"""Filling gaps teaches what words have in common, near the best that is possible; then thirty labels go a long way.
 
 BERT learns from texts whose words are hidden here and there, and is then taught a task. What the reader should see: a
 hidden word's prediction depends on both sides, a causal model's on the left only; a loss that comes close to the best

@@ -1,4 +1,4 @@
-"""If wrong halves of poems are chosen carelessly, one half alone tells whether it belongs; fair ones ask for both.
+"""If wrong halves of poems are chosen carelessly, one half alone answers above chance; fair ones ask for both.
 
 BERT's second task asks whether a sentence follows another one; texts hold the answers. What the reader should see: a
 quatrain's halves packed into one row with two segments; what goes wrong if any half may stand in as a wrong one, for

@@ -2,7 +2,7 @@
 
 A Boltzmann machine is a Hopfield network whose units decide by chance, with a probability that depends on their sum
 over the temperature. What the reader should see: every number agrees with a list of all states and their probabilities
-exp(-E/T)/Z; the mean energy falls with the temperature, its slope is the energy's variance over T²; and slow cooling
+exp(-E/T)/Z; the mean energy rises with the temperature, its slope is the energy's variance over T²; and slow cooling
 finds the deepest valley more often than one run downhill. States are 0 and 1.
 
 Notes: chapter 15, "Boltzmann machine" (Boltzmann机), "Simulated annealing" (模拟退火).
@@ -257,7 +257,7 @@ def _mean_energies(report, w, b):
     slopes = np.array(
         [(moments(t * 1.0001)[0] - moments(t / 1.0001)[0]) / (t * (1.0001 - 1 / 1.0001)) for t in temperatures]
     )
-    report.at_least("the mean energy falls with the temperature: smallest slope", slopes, 0.0)
+    report.at_least("the mean energy rises with the temperature: smallest slope", slopes, 0.0)
     report.check(
         "its slope is the variance of the energy over T²", slopes, variances / temperatures**2, rtol=1e-5, atol=1e-9
     )
@@ -287,7 +287,7 @@ def _annealing(report, rng, runs, seed):
 def _figure(temperatures, energies, slopes, shares):
     figure, (left, right) = plots.subplots(1, 2, figsize=(11, 4.4), width_ratios=(3, 2))
     plots.two_scales(temperatures, ("mean energy", energies - energies.min()), ("its slope = variance / T²", slopes),
-                     xlabel="temperature", title="The mean energy falls with the temperature", ax=left,
+                     xlabel="temperature", title="The mean energy rises with the temperature", ax=left,
                      legend="center right")  # fmt: skip
     left.set(xscale="log", ylabel="mean energy, above its lowest")
     labels = [name.replace(" ", "\n", 1) for name in shares]

@@ -287,5 +287,5 @@ def _every_state(report, rng):
     ax.set(xlabel="the 64 states of six units, valley by valley", ylabel="energy")
     ax.set_title("Every state runs down into a valley")
     ax.legend()
-    alt = "States as points at the height of their energy, with lines to the few lowest ones, in which they end."
+    alt = "States as points at the height of their energy, with lines to the lowest of their valley, in which they end."
     report.figure("Every state runs down into a valley", figure, alt=alt)

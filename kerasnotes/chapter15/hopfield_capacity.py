@@ -1,9 +1,9 @@
-"""A Hopfield network holds 0.138 patterns a unit, with a few wrong bits; then it forgets all of them at once.
+"""A Hopfield network holds 0.138 patterns a unit, with a few wrong bits; beyond, it forgets, the larger the faster.
 
-Random patterns disturb each other. What the reader should see: the share of bits that flip in a first step is that of
-a known formula, small at every load; what follows is an avalanche. Up to a load of about 0.138 it stops after a few
-bits, beyond it runs on until nothing of the pattern is left, the more surely the larger the network. And the limit is
-one of Hebb's rule: pushing up the false valleys ("unlearning") stores twice as much.
+Random patterns disturb each other. What the reader should see: the share of bits that flip in a first step is that of a
+known formula, small at every load; what follows is an avalanche. Up to a load of about 0.138 it stops after a few bits,
+beyond it runs on until little of the pattern is left, the more surely the larger the network. And the limit is one of
+Hebb's rule: pushing up the false valleys ("unlearning") stores twice as much.
 
 Notes: chapter 15, "Hopfield network: capacity" (Hopfield网络: 存储容量).
 Source: Amit, Gutfreund, Sompolinsky 1985, doi:10.1103/PhysRevLett.55.1530; McEliece et al. 1987,

@@ -168,5 +168,5 @@ def _digits(report, rng, digits):
     plots.tiles(rows, axes, labels=("begun at", "β = 1", "β = 10", "β = 1000", "stored"))
     axes.set_title("From the mean of all patterns to one of them")
     report.figure("From the mean of all digits to one of them", figure,
-                  alt="Eight digits, of which only the upper half is given. With small β one step leads to the mean of "
-                  "all digits, with medium β to a blur of similar ones, with large β to the stored digit.")  # fmt: skip
+                  alt="Eight digits, of which only the upper half is given. With small β one step leads to a blur "
+                  "of many digits, with medium β of similar ones, with large β to the stored digit.")  # fmt: skip

@@ -1,4 +1,4 @@
-"""The deep autoencoder of 2006 needed a stack of Boltzmann machines to start from; rectified units need none.
+"""In a few passes a stack of Boltzmann machines starts a deep autoencoder; rectified units learn without one.
 
 Each machine, a restricted one, learns the hidden units of the one below; the stack, unrolled, is an autoencoder that is
 then trained as a whole. What the reader should see: the unrolled network is the stack, number by number; with as many
