@@ -1,4 +1,4 @@
-"""Benchmarks that change lessons find what they change: text in a lesson moves, and what is said of it has to follow."""
+"""Benchmarks that change lessons find what they change: text in a lesson moves, and what is said of it must follow."""
 
 import importlib.util
 import json
