@@ -91,7 +91,6 @@ BREAKS = {
          "vae.decoder.trainable = False\n    vae.compile(keras.optimizers.Adam(rate))"),
         ("mean over pixels", "reconstruction = tf.reduce_mean(", "reconstruction = 1 / 784 * tf.reduce_mean("),
     ],
-    "chapter03.saddles": [("not trained", "weights[on] -= rate * ", "weights[on] -= 0 * ")],
     "chapter04.backpropagation": [("weights frozen", "w -= rate / len(rows) * ", "w -= 0 * ")],
     "chapter04.rectifiers": [("not trained", "0.9 * velocity - learning_rate * gradient", "0 * velocity")],
     "chapter04.tanh_or_sigmoid": [("not trained", "assign_sub(self.rates * ", "assign_sub(0 * ")],

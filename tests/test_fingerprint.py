@@ -7,7 +7,7 @@ import pytest
 
 from kerasnotes import data
 from kerasnotes.course import catalog
-from kerasnotes.course.fingerprint import Fingerprints, difference, plain
+from kerasnotes.course.fingerprint import Fingerprints, difference, plain, without_words
 
 
 @pytest.fixture
@@ -66,6 +66,30 @@ def test_one_statement_makes_the_lessons_stale_that_use_it(copy):
 
 def _reaches(name, function):
     return function in Fingerprints().depends(catalog.find_lesson(name))
+
+
+def test_words_that_only_people_read_leave_the_numbers_as_they_are(copy):
+    def both():
+        lesson = catalog.find_lesson("chapter08.clipping")
+        return Fingerprints().of(lesson), Fingerprints(words=False).of(lesson)
+
+    clipping, before = copy / "chapter08" / "clipping.py", both()
+    for old, new in (("alt=", 'alt="Twice. " + '), ("xlabel=", 'xlabel="x" or ')):
+        change(clipping, old, new)
+        after = both()
+        assert after[0] != before[0], old
+        assert after[1] == before[1], old
+        before = after
+    change(clipping, "report.at_least(", "report.at_most(")
+    assert both()[1] != before[1]
+
+
+def test_what_only_people_read_is_left_out_of_a_tree():
+    code = "alt = f'{a}'\nalt += ' b'\ndraw(x, title='t', rate=2)\nreport.note('n', 1)\nax.set_title(t)\nlabel = 'l'"
+    other = "alt = 'c'\nalt += d\ndraw(x, rate=2)\nreport.note()\nax.set_title('other')\nlabel = 'l'"
+    assert plain(without_words(ast.parse(code))) == plain(without_words(ast.parse(other)))
+    for old, new in (("'l'", "'m'"), ("rate=2", "rate=3"), ("draw(x", "draw(y")):
+        assert plain(without_words(ast.parse(code.replace(old, new)))) != plain(without_words(ast.parse(other)))
 
 
 def test_a_definition_may_move(copy):

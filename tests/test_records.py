@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from kerasnotes.course import catalog, contents, records, render, store
+from kerasnotes.course.fingerprint import Fingerprints
 from kerasnotes.course.run import run_lesson
 from kerasnotes.course.terminal import Console
 
@@ -283,13 +284,16 @@ def test_seeds_that_agree_have_no_margin(report):
 
 
 def test_seeds_are_kept_beside_the_record(recorded, report, prints):
-    records.save_seeds(
-        LESSON, [seeded(report, seed, 0.8 + seed / 10) for seed in range(3)], {"other": "code"}, recorded
-    )
+    reports = [seeded(report, seed, 0.8 + seed / 10) for seed in range(3)]
+    records.save_seeds(LESSON, reports, {"other": "code"}, "other code, without words", recorded)
     entry = records.write_index(recorded)[LESSON.full_name]
     assert (entry["seeds"], entry["held"], entry["same_code"]) == (3, 3, False)
     assert "3 of 3*" in records.table({LESSON.full_name: entry})
     assert records.index(recorded) == records.gather(recorded)
+
+    numbers = Fingerprints(words=False).of(LESSON)
+    records.save_seeds(LESSON, reports, {"other": "words"}, numbers, recorded)
+    assert records.gather(recorded)[LESSON.full_name]["same_code"], "the same numbers, told in other words"
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def print_results(lesson, console):
     console.print(f"  {render.counts_words(report['counts'])} · {seconds}", style="green")
     seeds = records.load_seeds(lesson)
     if seeds is not None:
-        fresh = seeds["fingerprint"] == report["fingerprint"]
+        fresh = records.same_code(lesson, report, seeds)
         held = "every check held on {held} of {seeds} seeds" + ("" if fresh else ", before the code last changed")
         console.print(f"  {say(held).format(held=seeds['held'], seeds=len(seeds['seeds']))}", style="dim")
     folder = say("figures: {folder}").format(folder=records.folder(lesson))

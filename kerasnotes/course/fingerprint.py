@@ -3,10 +3,12 @@
 The syntax tree is followed from `lesson` through its own file, earlier lessons and the modules that lessons share. A
 comment, a docstring, another lesson or a drawing that is not used changes nothing; one statement that is used changes
 the fingerprint. Where a definition stands does not count: code that moves keeps its results. Nothing is imported, and
-the result does not depend on the version of Python.
+the result does not depend on the version of Python. Titles, notes and the like belong to a result, but not to its
+numbers: a second fingerprint leaves them out.
 """
 
 import ast
+import copy
 import functools
 import hashlib
 import json
@@ -20,6 +22,8 @@ SHARED = ("data", "parts", "plots", "training")
 BESIDE = re.compile(
     r"Path\(__file__\)\.with_name\(\"([^\"]+)\"\)"
 )  # a file beside a shared module, such as the style of plots
+WORDS = ("alt", "title", "xlabel", "ylabel", "course", "correct", "shown_by")  # arguments that only people read
+SAYING = ("note", "set_title", "suptitle", "set_xlabel", "set_ylabel")  # methods with nothing but such arguments
 
 
 class Fingerprints:
@@ -27,10 +31,12 @@ class Fingerprints:
 
     Args:
         recorded: Callable that gives a text that changes when any recorded run changes; for lessons that read those.
+        words: Whether words that only people read count: titles, labels of axes, alternative texts, notes, corrections.
     """
 
-    def __init__(self, recorded=lambda: ""):
+    def __init__(self, recorded=lambda: "", words=True):
         self._recorded = recorded
+        self._words = words
         self._modules = {}
         self._definitions = {}  # (module, name) -> (hash, names that it needs as (module, name))
         self._depends = {}
@@ -88,7 +94,7 @@ class Fingerprints:
             if origin.startswith("kerasnotes."):
                 return [], [(origin, node.name)]
             return [(f"import {name}", short_hash(node.line))], []
-        found, needed = [(name, short_hash(plain(node)))], []
+        found, needed = [(name, short_hash(plain(node if self._words else without_words(node))))], []
         text = source_of(source.source, node)
         for each in sorted(globals_of(text) & top.keys() - {name}):
             alias = top[each]
@@ -136,6 +142,20 @@ def plain(node):
     if isinstance(node, list):
         return "[" + ", ".join(map(plain, node)) + "]"
     return repr(node)
+
+
+def without_words(node):
+    """A copy of a syntax tree without what only people read: values of `WORDS`, and what `SAYING` is called with."""
+    node = copy.deepcopy(node)
+    for each in ast.walk(node):
+        if isinstance(each, ast.Call):
+            each.keywords = [keyword for keyword in each.keywords if keyword.arg not in WORDS]
+            if isinstance(each.func, ast.Attribute) and each.func.attr in SAYING:
+                each.args = []
+        names = getattr(each, "targets", [getattr(each, "target", None)])
+        if isinstance(each, (ast.Assign, ast.AugAssign)) and all(getattr(n, "id", None) in WORDS for n in names):
+            each.value = ast.Constant("")
+    return node
 
 
 def _starts_with_text(node):

@@ -376,9 +376,9 @@ def _distance(record, value):
     return atol + rtol * abs(want) - abs(value - want)
 
 
-def save_seeds(lesson, reports, depends, root=None):
-    """Store what a sweep over seeds found beside the lesson's record."""
-    summary = seeds_summary(lesson, reports, depends)
+def save_seeds(lesson, reports, depends, numbers=None, root=None):
+    """Store what a sweep over seeds found beside the lesson's record; `numbers` is the fingerprint without words."""
+    summary = {**seeds_summary(lesson, reports, depends), "numbers": numbers}
     store.write_atomically(folder(lesson, root) / "seeds.json", store.to_json(summary))
     return summary
 
@@ -389,6 +389,19 @@ def load_seeds(lesson, root=None):
         return json.loads((folder(lesson, root) / "seeds.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def same_code(lesson, report, seeds, wordless=None):
+    """Whether seeds were run with the code of the record, apart from words that only people read.
+
+    Args:
+        lesson, report, seeds: The `catalog.Lesson`, its record, and the summary of its seeds.
+        wordless: `Fingerprints(words=False)` to share between lessons, or None.
+    """
+    if seeds["fingerprint"] == report["fingerprint"]:
+        return True
+    numbers = seeds.get("numbers")
+    return numbers is not None and numbers == (wordless or fingerprint.Fingerprints(words=False)).of(lesson)
 
 
 def thinnest(seeds):
@@ -417,7 +430,7 @@ def index(root=None):
 
 def gather(root=None):
     """The index as it should be: read from every record."""
-    entries = {}
+    entries, wordless = {}, fingerprint.Fingerprints(words=False)
     for lesson in every_lesson():
         report, seeds = load(lesson, root), load_seeds(lesson, root)
         if report is None:
@@ -438,7 +451,7 @@ def gather(root=None):
                 seeds=len(seeds["seeds"]),
                 held=seeds["held"],
                 thinnest=None if thin is None else [thin["label"], thin["margin"]],
-                same_code=seeds["fingerprint"] == report["fingerprint"],
+                same_code=same_code(lesson, report, seeds, wordless),
             )
         entries[lesson.full_name] = entry
     return entries
@@ -462,7 +475,8 @@ One run of each lesson at default scale with seed 0: {lessons} lessons, {checks}
 all of which hold, {minutes} minutes.
 *Seeds*: on how many seeds every check of the lesson held, in a sweep. *Margin*: how far the mean of the
 thinnest check that needs training lies from its bound, in standard deviations over the seeds. A star marks
-seeds that were run before the lesson's code last changed. `python -m kerasnotes record` writes this page."""
+seeds that were run before the lesson's code last changed, titles and notes aside. `python -m kerasnotes record`
+writes this page."""
 
 
 def table(entries, say=str):

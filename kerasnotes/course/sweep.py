@@ -91,6 +91,7 @@ def main(options, console):
     folder = options.out / lesson.full_name
     prints = Fingerprints()
     provenance = store.provenance(lesson, prints)
+    numbers = Fingerprints(words=False).of(lesson) if options.record else None
     results = {run: stored for run in runs if (stored := _stored(run, provenance)) is not None}
     todo = [run for run in runs if run not in results]
     console.print(
@@ -135,7 +136,7 @@ def main(options, console):
     store.write_atomically(folder / "index.html", page(lesson, summary, images))
     _print(summary, console)
     if options.record and len(results) == len(runs):
-        kept = records.save_seeds(lesson, list(results.values()), prints.depends(lesson))
+        kept = records.save_seeds(lesson, list(results.values()), prints.depends(lesson), numbers)
         records.write_index()
         console.print(f"recorded: every check held on {kept['held']} of {len(runs)} seeds")
     if todo and code == EXIT_OK:
