@@ -294,5 +294,5 @@ def _deep(report, x_train, x_test, y_test, components, mean, hidden, epochs, pla
         "reconstructions and codes",
         figure,
         alt="Digits rebuilt by the deep autoencoder are sharp, those from components blurred; in the plane of "
-        "codes, equal digits lie apart from others for the deep code, on top of each other for components.",
+        "codes, zeros and ones stand apart in both planes, and most other digits lie in heaps.",
     )

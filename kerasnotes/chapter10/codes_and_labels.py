@@ -172,7 +172,7 @@ def lesson(
         "Accuracy by the number of labels",
         figure,
         alt="Accuracy of a linear classifier rises with the number of labels for all features; with few labels the "
-        "autoencoder's codes stay below principal components and pixels, with many they come up to them; the codes of "
+        "autoencoder's codes stay below principal components and pixels, with many they come near them; the codes of "
         "the untrained network stay far below, but for one label a class.",
     )
 

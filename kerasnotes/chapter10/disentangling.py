@@ -1,10 +1,10 @@
 """What is written and how it is written can be kept in two codes, if labels claim the one and a price the other.
 
 An autoencoder with two codes has no reason to sort: any mixture rebuilds the image as well. Here the content's code is
-trained to name the digit, and every nat in the style's code costs a nat of loss, so that it does not repeat what the
-other code says already. What the reader should see: one digit drawn with the slant and thickness of another; a ranking
-of slants that follows the style's source and not the content's; and two networks of the same build, one without labels
-and price and one without the price, whose swaps mix both.
+trained to name the digit, and every nat in the style's code costs three nats of loss, so that it does not repeat what
+the other code says already. What the reader should see: one digit drawn with the slant and thickness of another; a
+ranking of slants that follows the style's source and not the content's; and two networks of the same build, one without
+labels and price and one without the price, whose swaps mix both.
 
 Notes: chapter 10, "Feature disentangling" (特征解缠).
 Source: Kingma, Mohamed, Rezende, Welling 2014, arXiv:1406.5298 (a label beside a Gaussian code, and analogies); Chou et

@@ -201,12 +201,12 @@ def _independent(report, x, model):
     report.at_least("and variances a tenth off are worse: least loss, nats", at_best - np.array(others), 0.0)
     marginal = linear_elbo(x, mean, np.diag(np.diag(covariance)), *model)[0]
     report.at_least("as are the right variances themselves: loss, nats", at_best - marginal, 0.0)
-    prior, right = (linear_elbo(x, *q, *model)[0] for q in ((0 * mean, np.eye(len(best))), (mean, covariance)))
-    rows = [["the prior", prior], ["right variances", marginal], ["best variances 1/Λᵢᵢ", at_best],
-            ["right covariance", right]]  # fmt: skip
-    evidence = linear_evidence(x, *model)[0]
+    guesses = {"the prior": (0 * mean, np.eye(len(best))), "right variances": (mean, np.diag(np.diag(covariance))),
+               "best variances 1/Λᵢᵢ": (mean, np.diag(best)), "right covariance": (mean, covariance)}  # fmt: skip
+    rows = [[name, linear_elbo(x, *q, *model)[0], full_gaussian_kl(*q, mean, covariance)[0]]
+            for name, q in guesses.items()]  # fmt: skip
     report.table("bounds on one image's likelihood, nats", ["guessed codes", "bound", "divergence", "sum"],
-                 [[name, bound, max(evidence - bound, 0.0), evidence] for name, bound in rows])  # fmt: skip
+                 [[*row, row[1] + row[2]] for row in rows])  # fmt: skip
 
 
 def _turned(report, x, w, b, variance):
@@ -239,7 +239,8 @@ def _figure(report, x, model, turned):
     step = np.linalg.eigh(right[1])[1][:, -1]  # along the widest direction of the right codes
     bound = np.array([linear_elbo(x, right[0] + move * step, right[1], *model)[0] for move in moves])
     figure, (left, other) = plots.subplots(1, 2, figsize=(11, 4.3))
-    left.fill_between(moves, bound, evidence, color="C1", alpha=0.4, label="KL(q ‖ p(z | x))")
+    divergence = [full_gaussian_kl(right[0] + move * step, right[1], *right)[0] for move in moves]
+    left.fill_between(moves, bound, bound + np.array(divergence), color="C1", alpha=0.4, label="KL(q ‖ p(z | x))")
     left.plot(moves, bound, color="C0", label="ELBO")
     left.axhline(evidence, color="k", linestyle="--", label="ln p(x)")
     left.set(xlabel="how far the guessed mean is from the right one", ylabel="nats")

@@ -50,7 +50,7 @@ def gaussian_kl_to_standard(mean, log_variance):
         Tensor (batch,), in nats, summed over the dimensions.
 
     Raises:
-        ValueError: If the shapes differ, or there is no dimension to sum over.
+        ValueError: If the shapes do not broadcast, or there is no dimension to sum over.
 
     Source: Kingma and Welling 2014, appendix B.
     """
