@@ -72,7 +72,7 @@ list of five numbers, 1 for yes and 0 for no.) And what is the shape of the sum 
             rtol=0,
             wrong=(
                 (lambda: 6, "a step of the first index skips a whole block of 3 · 4 numbers, not one row of 4"),
-                (lambda: 5, "that reads the first index as the fastest: the last one is"),
+                (lambda: 13, "that reads the first index as the fastest: the last one is"),
                 (lambda: 15, "indices count from 0"),
                 (lambda: 2, "that is index (0, 0, 2)"),
             ),
@@ -308,7 +308,8 @@ def second_derivative(function, x):
     """Differentiate a function twice.
 
     Args:
-        function: Takes a tensor, maps every number by itself, returns a tensor of the same shape.
+        function: Takes a tensor, maps every number by itself, returns a tensor of the same shape; not a linear one, of
+            whose slope, a constant, the outer tape would say None.
         x: Where to differentiate, a float tensor of any shape.
 
     Returns:
@@ -453,7 +454,6 @@ exact = [count * t / n for count in (245, 68, 79)]  # 49.4, 13.7, 15.9
 stratified = [49, 14, 16]  # rounded down 49, 13, 15; the two rows left over go to the fractions 0.92 and 0.70
 mean_japanese = japanese * t / n
 deviation_japanese = math.sqrt(t / n * (1 - t / n) * japanese * (n - japanese) / (n - 1))
-# With more splits the smallest and largest numbers of a split at random can only move apart; nothing else changes.
 """,
 )
 
@@ -461,8 +461,7 @@ deviation_japanese = math.sqrt(t / n * (1 - t / n) * japanese * (n - japanese) /
 
 
 def _deviations(x):
-    deviation = x.std(axis=0)
-    return np.where(deviation > 0, deviation, 1.0)
+    return np.where(x.max(axis=0) > x.min(axis=0), x.std(axis=0), 1.0)
 
 
 def _test_by_itself(train, test):
@@ -504,6 +503,8 @@ def _check_scaling(trial):
         trial.equal(f"{rows} and {tests} rows of {features} features", x[:rows], x[rows:])
     constant = np.array([[1.0, 5.0], [3.0, 5.0]])
     trial.equal("a feature that is 5 in every training row", constant, np.array([[2.0, 6.0]]))
+    tenths = np.array([[1.0, 0.1], [2.0, 0.1], [3.0, 0.1]])  # whose deviation is 1e-17 by rounding
+    trial.equal("a feature that is 0.1 in every training row", tenths, np.array([[2.0, 0.2]]))
     import keras
 
     layer = keras.layers.Normalization(axis=-1)
@@ -541,14 +542,15 @@ def standardize(train, test):
 
 def standardize(train, test):
     mean = train.mean(axis=0)  # (features,)
-    deviation = train.std(axis=0)
-    deviation = np.where(deviation > 0, deviation, 1.0)  # a constant feature is only shifted
+    varies = train.max(axis=0) > train.min(axis=0)  # rounding can leave a constant feature a tiny deviation
+    deviation = np.where(varies, train.std(axis=0), 1.0)
     return (train - mean) / deviation, (test - mean) / deviation
 """,
     hints=(
         "Which numbers may the scale depend on? Only those of the training rows, for both parts.",
         "Each feature is a column: mean and deviation go down the rows, `axis=0`, and have the shape (features,).",
-        "A constant feature has the deviation 0. Replace it by 1 before you divide, with `np.where`.",
+        "A constant feature has the deviation 0, or by rounding a tiny number. Ask `train.max(axis=0) > "
+        "train.min(axis=0)`, and with `np.where` divide by 1 where that is False.",
         "`(train - mean) / deviation` and `(test - mean) / deviation`, with `mean = train.mean(axis=0)`.",
     ),
     check=_check_scaling,

@@ -390,9 +390,9 @@ unit or layer of its own, and the output unit is not counted. How many hidden un
 for n = 11 and 12? For which n from 2 to 12 are there fewer than 2 (n − 1) units? And how many need OR of ANDs
 and counters, the page's other two forms, at n = 12?""",
     hints=(
-        "Follow the number of values from layer to layer: 12, 6, 3, 1. Every layer costs as many units as it reads "
-        "values.",
-        "11 values: four pairs and one group of three make 5 values. These: a pair and a group of three.",
+        "Follow the number of values from layer to layer until one is left. What does a pair cost, what a group of "
+        "three, for each value that it reads?",
+        "12 values become 6, 3 and 1. 11 values: four pairs and a group of three make 5, then a pair and a group.",
         "A tree of pairs alone, n = 2, 4, 8, …, costs 2 (n − 1). A group of three merges two XORs for three units "
         "instead of four.",
         "OR of ANDs: one unit for every row with an odd number of ones. Counters: one for each input.",
@@ -701,8 +701,8 @@ line = Mend(
     lesson="chapter02.regression",
     minutes=10,
     text=r"""This program fits a line by gradient descent on the mean squared error. For the points (0, 0), (1, 2) and
-(2, 4) the slope should become 2 and the bias 0; the program ends with slope 0 and bias 2, the mean of the
-targets, whatever the rate and the number of steps. No error is raised. Mend it, and leave loss, start and
+(2, 4) the slope should become 2 and the bias 0; the program goes towards slope 0 and bias 2, the mean of the
+targets, at every rate at which it converges. No error is raised. Mend it, and leave loss, start and
 step as they are.""",
     start='''import tensorflow as tf
 

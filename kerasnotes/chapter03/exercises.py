@@ -575,11 +575,11 @@ rprop = Predict(
     title="Rprop by hand",
     lesson="chapter03.rprop",
     minutes=15,
-    text="""One weight starts at 0 and sees the slopes 3, 0.1, −5, −2, in this order. Follow Rprop with its default
-settings for four steps: the first step is 0.01, the factors are 1.2 and 0.5. When the sign turns, the last
-move is taken back instead of a new one, and the next step counts as if the slope before it had been 0. Where
-is the weight after each step, and how long is the fourth? Where does it end if all slopes are a thousand
-times larger?""",
+    text="""One weight starts at 0 and sees the slopes 3, 0.1, −5, −2, in this order. Follow Rprop with its
+default settings for four steps: the first step is 0.01; a step is multiplied by 1.2 where the sign has
+stayed and by 0.5 where it has turned. Where it has turned, the last move is taken back instead of a new
+one, and the next step counts as if the slope before it had been 0. Where is the weight after each step, and
+how long is the fourth? Where does it end if all slopes are a thousand times larger?""",
     hints=(
         "Sizes of slopes do not matter, only their signs: +, +, −, −.",
         "Second step: the sign has stayed, so the step grows to 0.01 · 1.2. A positive slope moves the weight down.",
@@ -729,7 +729,7 @@ def adam_step(w, gradient, m, v, t, learning_rate=0.001, beta_1=0.9, beta_2=0.99
 """,
     hints=(
         "Three lines: the mean of slopes, the mean of squares, the move. The move uses the two means just updated.",
-        "The very first step is as long as the learning rate, whatever the slope: a good check.",
+        "The very first step of each weight is as long as the learning rate, if its slope is not tiny: a good check.",
         "The correction is a factor, `np.sqrt(1 - beta_2**t) / (1 - beta_1**t)`; ** binds before −.",
         "`w - learning_rate * correction * m / (np.sqrt(v) + epsilon)`: ε is added outside the root.",
     ),
@@ -798,14 +798,15 @@ valley = Predict(
     text="""A quadratic valley has the curvatures 1 and 1000. Descend from (1, 1) at the best learning rate, at which
 each step shrinks both directions by the same factor, (κ − 1)/(κ + 1). How many steps does it take until the
 distance to the minimum is below 10⁻⁶? How many more for each further digit? How many does Newton need, at
-rate 1? And if the valley is turned by an angle, with the same start: write 1 if a method then needs more
-steps, else 0, for gradient descent, Newton, Quickprop.""",
+rate 1? And if the valley is turned by 0.5 (in radians, about 29°), with the same start (1, 1): write 1 if a
+method then needs more steps, else 0, for gradient descent, Newton, Quickprop.""",
     hints=(
         "At the best rate 2 / (λ₁ + λ₂) each step leaves the same ratio of the distance, (κ − 1)/(κ + 1).",
         "The distance starts at √2. Solve √2 · ratioᵗ < 10⁻⁶ with logarithms, and round up.",
         "One more digit is a factor 10: ln 10 / −ln ratio steps. Newton sees the whole Hessian of a quadratic.",
-        "Gradient and Hessian turn with the valley, so descent and Newton do not notice. Quickprop treats every weight "
-        "as if the others stood still: turned, they do not.",
+        "At the best rate descent shrinks the distance by the same factor along both axes of the valley, so it is all "
+        "one how the start is shared between them; Newton sees the whole Hessian. Quickprop treats every weight as "
+        "if the others stood still: turned, they do not.",
     ),
     values=(
         Value(
@@ -842,7 +843,7 @@ steps, else 0, for gradient descent, Newton, Quickprop.""",
             want=lambda: [0, 0, int(_quickprop_steps(0.5) > _quickprop_steps(0.0))],
             rtol=0,
             wrong=(
-                (lambda: [1, 0, 1], "the gradient turns with the valley: descent takes the same path, turned"),
+                (lambda: [1, 0, 1], "at the best rate both directions shrink by one factor, however the valley lies"),
                 (lambda: [0, 0, 0], "one method takes each weight by itself, and so sees the axes"),
                 (lambda: [1, 1, 1], "a method that uses only gradient vectors and the Hessian cannot see the axes"),
             ),

@@ -34,7 +34,7 @@ for the square. Write the values going forwards, a slope at each edge, and the g
 f, and what are the derivatives of f by the sum, by x and by y? Two paths lead from y to f: through the
 product, and straight into the sum. What does each contribute?""",
     hints=(
-        "Forwards: the product is −2, the sum −3. An edge into a product has the *other* factor as its slope.",
+        "Forwards: the product, then the sum. An edge into a product has the *other* factor as its slope.",
         "The edge from the sum into the square has the slope 2 · sum.",
         "Both edges into the sum have slope 1, so the product's gradient is that of the sum.",
         "The gradient of y is the sum over its two users: sum's gradient · 1 + product's gradient · x.",
@@ -266,7 +266,8 @@ loss is $½ (o − t)^2$. The input is 2, the target $t$ is 1. Find both δ and 
 is a fraction with a small denominator. Then change $w_2$ first, by one step of descent with the learning rate
 8, and compute the hidden δ with this new $w_2$: by what factor is it wrong (the late one over the right one)?""",
     hints=(
-        "Forwards: both weighted sums are 0, so both units answer ½, and both slopes are ½ · (1 − ½) = ¼.",
+        "Forwards first: both weighted sums, both answers, and the slope of each sigmoid from its answer. (Sums of 0 "
+        "give the answer ½.)",
         "δ of the output is (o − t) · o (1 − o); δ of the hidden unit is that times w₂, times its own slope ¼.",
         "The derivative by a weight is δ times what went into the weight; by a bias it is δ itself.",
         "The step changes w₂ by −8 · ∂L/∂w₂ = +½; the hidden δ is proportional to w₂.",
@@ -643,10 +644,11 @@ vanishing = Predict(
     title="What is left after forty layers",
     lesson="chapter04.depth",
     minutes=15,
-    text=r"""A network has 40 layers of sigmoids. Take the norm of the first layer's gradient over that of the last:
-which power of ten is it with Glorot's start, which with He's? (An exponent that is off by 2.5 counts as
-right: the page's factor for a layer is a bound.) Then ReLU with Glorot's start: the exponent of the same
-ratio; and how often are the gradient norms of all layers halved when 20 layers become 40?""",
+    text=r"""A network has 40 layers of sigmoids. Take the norm of the first layer's gradient over that of the
+last: which power of ten is it with Glorot's start, which with He's? (With sigmoids an exponent that is off
+by 2.5 counts as right, as the page's factor for a layer is a bound; with ReLU by 1.) Then ReLU with
+Glorot's start: the exponent of the same ratio; and how often are the gradient norms of all layers halved
+when 20 layers become 40?""",
     hints=(
         "From the last layer to the first the error passes 39 layers. Take the page's factor for one layer to the "
         "power of 39.",

@@ -433,7 +433,7 @@ does Keras's `EarlyStopping` end the training: with patience 2; with patience 3;
                 (lambda: [4, 8, 5, 8], "a baseline that is never beaten keeps the count from going back to 0"),
                 (lambda: [4, 8, 5, 2], "at epoch 2 the loss still falls: an epoch with progress ends nothing"),
                 (lambda: [3, 5, 4, 3], "one too early: the count is 1 in the first epoch without progress"),
-                (lambda: [2, 5, 2, 2], "those are the best epochs: the training ends `patience` epochs later"),
+                (lambda: [2, 5, 2, 2], "those are the best epochs: the training goes on after them"),
             ),
         ),
         Value(
@@ -960,7 +960,7 @@ descent's steps by theory over these?""",
         "The ratios are (κ − 1)/(κ + 1) and (√κ − 1)/(√κ + 1): 399/401 and 19/21 at κ = 400.",
         "For large κ the steps grow like κ and like √κ.",
         "ln 10⁶ = 13.816. −ln(399/401) is about 2/400; −ln(19/21) = 0.1001.",
-        "(1 + (1 + r) t) rᵗ < 10⁻⁶ has no formula for t: try numbers in a loop. It takes some 50 steps more than "
+        "(1 + (1 + r) t) rᵗ < 10⁻⁶ has no formula for t: try numbers in a loop. It takes some 60 steps more than "
         "theory.",
     ),
     values=(

@@ -323,7 +323,7 @@ loss?""",
         "x̂ depends on every x_j through μ and σ. Write σ² as the mean of the squares of x_j − μ.",
         "∂x̂_i/∂x_j = (1/σ)(δ_ij − 1/B − x̂_i x̂_j/B), with B examples.",
         "For (0, 2): μ = 1, σ = 1, x̂ = (−1, 1). For (0, 0, 3): μ = 1, σ = √2, x̂ = (−1, −1, 2)/√2.",
-        "With two different numbers x̂ is always (−1, 1): nothing that changes them a little changes x̂.",
+        "With two different numbers x̂ is always (−1, 1) or (1, −1): nothing that changes them a little changes x̂.",
     ),
     values=(
         Value(
@@ -519,9 +519,10 @@ reach = Write(
     title="How far a unit sees",
     lesson="chapter06.receptive_field",
     minutes=10,
-    text=r"""Layers of convolution and pooling with square kernels stand one on another. How many pixels of the
-picture, in one direction, can change a unit of the last layer, and how many pixels apart are the
-middles of what two neighbouring units see? Before you run it: a convolution of 3, pooling of 2 with
+    text=r"""Layers of convolution and pooling with square kernels stand one on another. How many pixels is it, in one
+direction, from the first to the last one that can change a unit of the last layer, both included (where a
+stride is larger than a kernel, some between them cannot), and how many pixels apart are the middles of what
+two neighbouring units see? Before you run it: a convolution of 3, pooling of 2 with
 stride 2, a convolution of 3.""",
     start='''def receptive_field(layers):
     """The side of what one unit sees, and the step to its neighbour.

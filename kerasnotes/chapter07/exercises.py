@@ -481,10 +481,11 @@ inception = Predict(
     title="What a reduction saves",
     lesson="chapter07.inception",
     minutes=15,
-    text=r"""Module 3a of GoogLeNet has 28 × 28 places, $C = 192$, $n_1 = 64$, $r_3 = 96$, $n_3 = 128$, $r_5 = 16$,
-$n_5 = 32$ and $q = 32$. How many multiplications does it take with reductions, and how many without? Now let
-$r_3$ grow and leave the rest. What is the largest $r_3$ with which the module is still cheaper than without
-reductions? Compare it with $C$: what does that say about the word "reduction"?""",
+    text=r"""Module 3a of GoogLeNet has 28 × 28 places and $C = 192$ channels. Its convolutions have $n_1 = 64$,
+$n_3 = 128$ and $n_5 = 32$ filters; 1 × 1 convolutions reduce the input of the last two to $r_3 = 96$ and
+$r_5 = 16$ channels, and one puts $q = 32$ behind the pooling (without reductions there is none). How many
+multiplications does it take with reductions, and how many without? With which largest $r_3$, all else left,
+is it still cheaper than without? Compare that with $C$: what does it say about the word "reduction"?""",
     hints=(
         "Both formulas stand on the page, for one place. Mind the 28 × 28.",
         "Without: $784 · 192 · (64 + 9 · 128 + 25 · 32)$.",

@@ -135,7 +135,7 @@ fading = Predict(
     minutes=10,
     text=r"""A cell has one unit with the recurrent weight 1.25, and its inputs happen to hold the state at h = 0.6
 throughout. By which factor does a gradient change in one step back, and in ten? After how many steps is
-less than one per cent left? For which recurrent weight would it neither fade nor grow at this state?
+less than one per cent left? For which positive recurrent weight would it neither fade nor grow at this state?
 Ask yourself why that is no remedy.""",
     hints=(
         "One step back multiplies by the recurrent weight and by the slope of tanh at the state.",
@@ -193,7 +193,7 @@ slope = 1 - 0.6**2  # of tanh, where its value is 0.6
 factor_one = 1.25 * slope  # 0.8
 factor_ten = factor_one**10
 steps = math.ceil(math.log(0.01) / math.log(factor_one))  # 20.6, rounded up
-steady_weight = 1 / slope  # no remedy: at h = 0 the slope is 1, and the gradient would grow by half at every step
+steady_weight = 1 / slope  # no remedy: at h = 0 the slope is 1, and the gradient would grow by more than half
 """,
 )
 

@@ -259,7 +259,7 @@ def lstm_step(x, h, c, w, u, b):
         Wrong(_candidate_third, "blocks 2 and 3 are exchanged: the order is input, forget, candidate, output"),
         Wrong(_output_third, "blocks 3 and 4 are exchanged: the order is input, forget, candidate, output"),
         Wrong(_forget_first, "blocks 1 and 2 are exchanged: the order is input, forget, candidate, output"),
-        Wrong(_candidate_sigmoid, "the candidate is a tanh: with a sigmoid the cell state could only grow"),
+        Wrong(_candidate_sigmoid, "the candidate is a tanh: with a sigmoid only positive numbers could be written"),
         Wrong(_shown_without_tanh, "the hidden state is o tanh(c): the tanh is missing"),
         Wrong(_old_state_shown, "the hidden state was made from the old cell state: update c first"),
         Wrong(_written_without_gate, "the input gate is missing: only a share i of the candidate is written"),
@@ -475,8 +475,8 @@ def _check_back(trial):
     import tensorflow as tf
 
     one = np.ones((1, 1))
-    label = "one unit: every gate and the candidate 1/2, c from 2 to 1, both gradients 1"
-    trial.equal(label, one, one, one / 2, one / 2, one / 2, one / 2, 2 * one, one)
+    label = "one unit: every gate and the candidate 1/2, c from 1½ to 1, both gradients 1"
+    trial.equal(label, one, one, one / 2, one / 2, one / 2, one / 2, 1.5 * one, one)
     for batch, units in ((1, 2), (3, 4), (5, 3)):
         sums = trial.rng.normal(size=(batch, 4 * units))
         c_old, d_h, d_c = trial.rng.normal(size=(3, batch, units))
@@ -1513,10 +1513,11 @@ cats = Predict(
     title="Two translations of a cat",
     lesson="chapter09.bleu",
     minutes=15,
-    text=r"""The reference is "the cat is on the mat". Compute BLEU with groups of up to one, two, three and four words
-for "the cat sat on the mat" and for "the cat is". A group counts at most as often as it stands in the
-reference. If no group of some length is right (or there is none), the score is 0. Which of the eight are
-zero, and is that fair?""",
+    text=r"""The reference is "the cat is on the mat". Compute BLEU with groups of up to one, two, three and
+four words for "the cat sat on the mat" and for "the cat is": exp of the mean logarithm of the shares of
+right groups, times exp(1 − r/c) if its c words are fewer than the reference's r. A group counts at most as
+often as it stands in the reference. If no group of some length is right (or there is none), the score is 0.
+Which of the eight are zero, and is that fair?""",
     hints=(
         "For the first translation count how many of its 6 words, 5 pairs, 4 triples and 3 groups of four stand in the "
         "reference. It has as many words as the reference, so that nothing is taken off.",

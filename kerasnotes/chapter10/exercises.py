@@ -70,7 +70,7 @@ def rebuild(x, k):
     """Rebuild every sample from its k principal components.
 
     Args:
-        x: Array (samples, features) of floats.
+        x: Array (samples, features) of floats, with two features or more.
         k: Number of directions, from 1 to the number of features.
 
     Returns:
@@ -879,7 +879,7 @@ def elbo(x, mean, log_variance, noise, decoder):
         decoder: Function from codes (batch, latent) to logits (batch, pixels).
 
     Returns:
-        Tensor (batch,), a bound on ln p(x), not a loss.
+        Tensor (batch,), the estimate of the bound on ln p(x) by this draw, not a loss.
     """
     ...
 ''',

@@ -21,10 +21,10 @@ distances = Predict(
     title="Distances by hand",
     lesson="chapter11.divergences",
     minutes=15,
-    text=r"""At the places 0, 1 and 3, $p$ has the probabilities ½, ½, 0 and $q$ has 0, ½, ½. Both KL divergences are
-infinite: see why. Compute JS in nats, the Wasserstein distance, the best discriminator's answers at the three
-places if $p$ are the data, and what it wins. Which of these numbers change if the third place moves from 3 to
-30, and to what?""",
+    text=r"""At the places 0, 1 and 3, $p$ has the probabilities ½, ½, 0 and $q$ has 0, ½, ½. Both KL
+divergences are infinite: see why. Compute JS in nats, the Wasserstein distance, the best discriminator's
+answers at the three places if $p$ are the data, and what it wins, $E_p \ln D + E_q \ln(1 - D)$. Which of
+these numbers change if the third place moves from 3 to 30, and to what?""",
     hints=(
         "The middle of both is m = (¼, ½, ¼); where a probability is 0, its term is 0.",
         "KL(p ‖ m) has one term that is not 0: ½ ln 2. The other one is alike.",
@@ -416,10 +416,11 @@ generator = Mend(
     title="A generator that does not move",
     lesson="chapter11.saturation",
     minutes=10,
-    text=r"""In this program the discriminator was trained alone for a while, until its logits of all fakes were near
-−20. From then on the generator learns nothing: its gradient is about 10⁻⁹, and its loss stays at 0 where
-it was. No error is raised, and its loss is one that the page has, too. Mend `generator_loss`, so that the
-generator's slope is largest where it is caught, and finite for any logits.""",
+    text=r"""In this program the discriminator was trained alone for a while, until its logits of all fakes
+were near −20. From then on the generator learns nothing: its gradient is about 10⁻⁹, and its loss stays at
+0 where it was. No error is raised, and its loss is one that the page has, too. Mend `generator_loss`: put the
+page's other form in its place, whose slope is largest where the generator is caught; loss and slope have to
+be finite for any logits.""",
     start=_GENERATOR.format(body="    return tf.reduce_mean(-tf.nn.softplus(fake_logits))  # the mean of ln(1 - D)"),
     name="generator_loss",
     solution_code=_GENERATOR.format(
@@ -1039,9 +1040,10 @@ places = Mend(
     title="A penalty at the wrong places",
     lesson="chapter11.gradient_penalty",
     minutes=10,
-    text=r"""This penalty was copied into many programs. A critic whose slope is 1 on all lines between real and drawn
-samples should pay nothing, whatever its slope is elsewhere; here it pays a lot. Mend `gradient_penalty`. All
-draws have to come from `rng`.""",
+    text=r"""This penalty was copied into many programs. A critic whose slope is 1 on all lines between real
+and drawn samples should pay nothing, whatever its slope is elsewhere; here it pays a lot. Mend
+`gradient_penalty`. One point is drawn for each pair, uniformly on the line between its two samples; all
+draws come from `rng`.""",
     start=_PROGRAM.format(
         weights="    weights = rng.normal(size=[real.shape[0]] + [1] * (len(real.shape) - 1))  # one for each pair"
     ),

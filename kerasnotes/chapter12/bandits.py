@@ -92,7 +92,7 @@ def epsilon_greedy(values, counts, epsilon, rng):
 
 
 def upper_confidence_bound(values, counts, step, alpha):
-    """The arm with the highest estimate plus α √(2 ln t / m), where m counts its pulls and t all of them.
+    """The arm with the highest estimate plus α √(2 ln t / m), where m counts its pulls and t is the present step.
 
     An arm that was never pulled comes first, as the formula would divide by zero. α weighs exploration: α = 1 is UCB1,
     and Sutton and Barto's c is α √2. It plays no part in how the values are learnt.

@@ -2,8 +2,8 @@
 
 A network gives every action a probability. No table is needed, and a value only as a baseline: what a state returns on
 average is taken off, and noise with it. What the reader should see: a few lines learn to hold up a pole, and one can
-watch it; weighed by the rewards that came after them (the reward-to-go), actions are learnt faster than by the return
-of the whole episode.
+watch it; weighed by the rewards that came after them (the reward-to-go), actions seem to be learnt faster, on a few
+seeds, than by the return of the whole episode.
 
 Notes: chapter 12, "Policy gradient" (策略梯度: REINFORCE).
 Source: Williams 1992, doi:10.1007/BF00992696; Sutton and Barto 2018, ISBN 978-0-262-03924-6, sections 13.3 and 13.4.

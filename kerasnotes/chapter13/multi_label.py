@@ -2,7 +2,8 @@
 
 Two digits stand side by side, in many pictures only one: which are there? What the reader should see: the loss of ten
 independent yes-or-no questions is Keras's; a softmax, asked for everything above one half, can never name two; and a
-network of sigmoids, with a threshold for each label that was chosen on pictures of its own, names all of them.
+network of sigmoids, with a threshold for each label that was chosen on pictures of its own, names all of them in most
+pictures.
 
 Notes: chapter 13, "Multi-label classification" (多标签分类).
 Source: Zhang and Zhou 2014, doi:10.1109/TKDE.2013.39 (measures for several labels).

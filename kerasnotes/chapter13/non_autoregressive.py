@@ -1,8 +1,8 @@
 """A translator that writes all words in one go is faster and worse; second looks and several lengths win some back.
 
 A student predicts the length of a translation and then all its words at once. It learns from a teacher's translations,
-which should be more alike than people's. What the reader should see: what is lost, by repeated words above all; what
-several looks and several lengths win back; and what is gained in time.
+which should be more alike than people's. What the reader should see: what is lost, and how often a word is said twice;
+what several looks and several lengths win back; and what is gained in time.
 
 Notes: chapter 13, "Non-autoregressive model" (非自回归模型).
 Source: Gu et al. 2018, arXiv:1711.02281 (distillation, rescoring); Ghazvininejad et al. 2019, arXiv:1904.09324 (masks).

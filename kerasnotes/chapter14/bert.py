@@ -1,9 +1,9 @@
-"""What filling gaps in ten thousand sentences has taught does not help to judge them: texts are too few.
+"""What filling gaps in ten thousand sentences has taught does not help to judge them, here at least.
 
 BERT learns from gaps in texts, then its encoder gets a small head and learns from labels. What the reader should see:
 weights that arrive in the classifier as they were, under a head that is new; gaps in unseen reviews filled better than
-by the frequencies of words; and reviews judged no better for it, neither than by the same network without any such
-preparation nor than by a bag of words.
+by the frequencies of words; and reviews judged no better for it than by the same network without any such preparation,
+and worse than by a bag of words.
 
 Notes: chapter 14, "BERT" (BERT模型).
 Source: Devlin et al. 2019, arXiv:1810.04805, sections 3.1 and 3.2; Liu et al. 2019, arXiv:1907.11692, section 4.1

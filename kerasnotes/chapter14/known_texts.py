@@ -1,10 +1,10 @@
 """Of texts whose law is known the best possible loss is known too, and both sides of a gap tell more than one.
 
 How good could a model be at all? On a novel nobody knows. These texts are drawn by a law: each word belongs to a hidden
-class, and a class is followed by one of two. What the reader should see: the law in the counts of the texts; the least
-possible loss of a hidden word, equal to what a list of all texts gives; that it is higher at the ends, where one side
-is missing, and higher for a model that reads the left side only; and labels that depend on the classes, so that whoever
-has found the classes needs few of them.
+class, and a class is followed by one of two, in one case by one alone. What the reader should see: the law in the
+counts of the texts; the least possible loss of a hidden word, equal to what a list of all texts gives; that it is
+higher at the ends, where one side is missing, and higher for a model that reads the left side only; and labels that
+depend on the classes, so that whoever has found the classes needs few of them.
 
 Notes: chapter 14, "BERT" (BERT模型).
 Source: Shannon 1948, doi:10.1002/j.1538-7305.1948.tb01338.x (entropy as the least possible loss); Baum et al. 1970,
