@@ -275,8 +275,8 @@ def _search(report, rng, x, y, units, penalty, starts, descent, steps):
     together = np.corrcoef(losses, indices)[0, 1] if len(points) > 2 else np.nan
     report.at_least("correlation of loss and index, without the network of zeros", together, 0.0, trained=True)
     report.note("What is counted is where searches arrive, not what there is: a point counts by the starts it draws "
-                "in, and another kind of start gives other shares. The rest got stuck where the gradient is not zero, "
-                "only its product with the Hessian.")  # fmt: skip
+                "in, and another kind of start gives other shares. The rest may be slow, or stuck where the gradient "
+                "is not zero, only its product with the Hessian.")  # fmt: skip
     return losses, indices
 
 

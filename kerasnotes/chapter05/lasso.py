@@ -2,7 +2,8 @@
 
 Logistic regression on thirty features of tumours, three times. What the reader should see: L1 leaves most weights at
 exactly zero, L2 none; and L1 by ordinary gradient steps, as Keras's optimizers take them, leaves none either. As the
-penalty grows, L1 switches the weights off one by one, and the strength that switches off the last one can be computed.
+penalty grows, fewer and fewer weights are left, though one may come back, and the strength that switches off the last
+one can be computed.
 
 Notes: chapter 05, "Regularization" (正则化).
 Source: Tibshirani 1996, doi:10.1111/j.2517-6161.1996.tb02080.x; Beck and Teboulle 2009, doi:10.1137/080716542.
