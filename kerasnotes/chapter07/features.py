@@ -19,7 +19,7 @@ from kerasnotes.chapter07.lenet import build_lenet5
 from kerasnotes.parts import floating, positive, whole
 
 SMOKE = {"images": 64, "test_images": 64, "epochs": 1, "probe_images": 40, "steps": 3}
-SECONDS = 20
+SECONDS = 11
 LAYERS = ("C1", "C3", "C5", "F6", "logits")  # those with weights
 
 

@@ -22,7 +22,7 @@ from kerasnotes.chapter07.lenet import build_lenet5
 from kerasnotes.parts import positive, shape, whole
 
 SMOKE = {"sizes": (32, 48), "test_images": 50, "updates": 2}
-SECONDS = 15
+SECONDS = 11
 
 
 def edge_votes(pictures, bins=8):
