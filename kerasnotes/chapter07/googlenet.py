@@ -27,7 +27,7 @@ from kerasnotes.parts import layer_seeds, share, whole
 
 SMOKE = {"image_size": 65, "images": 64, "test_images": 64, "epochs": 1, "seeds": 1, "depth": (1,), "width": 0.03}
 FULL = {"images": 60000, "epochs": 5, "seeds": 5}
-SECONDS = 25
+SECONDS = 30
 
 GOOGLENET_FROM, GOOGLENET_SMALL_FROM = 64, 8
 ALEXNET = (62_378_344, 60_965_224)  # parameters of AlexNet with one tower and with two groups
