@@ -3,8 +3,7 @@
 A window slides over the picture in steps, the strides; each place gives one number of the output. Maximum, average and
 the p-norm, which leads from one to the other, are built in NumPy; maximum and average are compared with TensorFlow, the
 maximum backwards too. What the reader should see: of equal maxima the first takes the gradient, and a cell that wins
-several windows collects from all. What a p-norm, divided by that of ones, makes of an outlier: the larger p is, the
-more it counts.
+several windows collects from all. In a p-norm over that of ones an outlier counts for more, the larger p is.
 
 Notes: chapter 06, "Pooling" (池化).
 Source: https://www.tensorflow.org/api_docs/python/tf/nn/max_pool2d;

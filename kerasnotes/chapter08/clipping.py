@@ -3,9 +3,8 @@
 Exploding gradients throw the weights of a recurrent network far away in a single step. Three ways to limit the step are
 built here and compared with TensorFlow and Keras: limiting every number, the length of every tensor, or the length of
 all tensors together. What the reader should see: only the last one keeps the direction, and a network whose recurrent
-matrix has spectral radius 1.5 (it stretches by 1.5 at each step in time) diverges unclipped and learns with a bound
-that is small enough. The gradient of an embedding comes in slices, one for every word read; TensorFlow measures each by
-itself.
+matrix has spectral radius 1.5 (it stretches by 1.5 at each step) diverges unclipped and learns with a small bound. The
+gradient of an embedding comes in slices, one for every word read; TensorFlow measures each by itself.
 
 Notes: chapter 08, "Gradient clipping" (梯度裁剪).
 Source: Pascanu et al. 2013, arXiv:1211.5063, Algorithm 1; https://www.tensorflow.org/api_docs/python/tf/clip_by_global_norm

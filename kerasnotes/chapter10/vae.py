@@ -2,8 +2,7 @@
 
 The encoder gives a mean and a spread for every image, the decoder an image for every code. The loss adds what the
 pixels cost and what the code costs, its divergence from a standard normal. What the reader should see: the loss is a
-bound on −ln p(image), in nats, that can be held against published figures; and the codes lie together around the
-origin, with few holes.
+bound on −ln p(image), in nats, to hold against published figures; and the codes lie close together.
 
 Notes: chapter 10, "Variational autoencoder" (变分自编码器).
 Source: Kingma and Welling 2014, arXiv:1312.6114, section 3 and appendix C.

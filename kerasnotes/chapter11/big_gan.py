@@ -3,13 +3,12 @@
 BigGAN is a conditional GAN made large, kept steady by a few plain parts, each of which can be held against what it
 should be. What the reader should see: a largest singular value found by multiplying, and a layer divided by it that
 stretches nothing; batch normalization whose scale and shift belong to a class; a penalty that leaves lengths free and
-asks for right angles; and a trained generator fed with noise cut off at smaller and smaller thresholds, whose digits a
-classifier is surer and surer of, while they grow more and more alike. Thresholds and steps were chosen after runs.
+asks for right angles; and a trained generator that draws digits of which a classifier is the surer, and which are the
+more alike, the sooner its noise is cut off. Thresholds and steps were chosen after runs.
 
 Notes: chapter 11, "BigGAN" (大规模对抗网络 BigGAN).
-Source: Brock, Donahue, Simonyan 2019, arXiv:1809.11096; Miyato et al. 2018, arXiv:1802.05957, section 2 (spectral
-normalization); Lim and Ye 2017, arXiv:1705.02894 (hinge loss); de Vries et al. 2017, arXiv:1707.00683
-(conditional batch normalization).
+Source: Brock et al. 2019, arXiv:1809.11096; Miyato et al. 2018, arXiv:1802.05957, section 2 (spectral normalization);
+Lim and Ye 2017, arXiv:1705.02894 (hinge loss); de Vries et al. 2017, arXiv:1707.00683 (conditional normalization).
 """
 
 import math
@@ -139,7 +138,6 @@ def truncated_normal(shape, threshold, seed):
         seed: Seed of the draws.
 
     Returns: float32 array of that shape.
-
     Raises: ValueError: If the threshold is not positive.
 
     Source: Brock et al. 2019, arXiv:1809.11096 (the truncation trick).

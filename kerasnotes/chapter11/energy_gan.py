@@ -3,8 +3,7 @@
 EBGAN pushes the energy of drawn samples up to a margin, MAGAN lets that margin fall with the energy of the data, and
 BEGAN weighs the two sides so that their ratio stays at γ. What the reader should see: no slope beyond the margin;
 BEGAN's ratio near γ with its weight k between 0 and 1; a margin that only falls; and a measure of convergence, made of
-energies only, that falls with the Fréchet distance at first, and not later. The bounds on both were eased after runs
-had been seen.
+energies only, that falls with the Fréchet distance at first, not later. The bounds on both were eased after runs.
 
 Notes: chapter 11, "EBGAN, BEGAN and MAGAN" (EBGAN、BEGAN与MAGAN).
 Source: Zhao, Mathieu, LeCun 2017, arXiv:1609.03126; Berthelot, Schumm, Metz 2017, arXiv:1703.10717; Wang et al. 2017,
