@@ -296,4 +296,4 @@ def _cars(report, x, y, epochs, batch_size, rates, seeds, seed, ax):
     )
     plots.curves(rates, {name: values.T for name, values in zip(shapes, excess, strict=True)}, marker="o",
                  xlabel="learning rate of the first epoch", ylabel="loss above the best line's", xscale="log",
-                 yscale="log", title="Car data: begun large, below every constant rate", ax=ax)  # fmt: skip
+                 yscale="log", title="Car data: begun large, decay wins", ax=ax)  # fmt: skip
