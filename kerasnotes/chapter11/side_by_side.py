@@ -253,7 +253,7 @@ def _figure(report, together, alone, seconds):
     left.legend()
     series = {name: 1e3 * each for name, each in seconds.items()}
     plots.curves(counts, series, xlabel="networks", ylabel="milliseconds a step", xscale="log", yscale="log",
-                 marker="o", title="and many take far less than as many times one", ax=right)  # fmt: skip
+                 marker="o", title="and many take about as long as two", ax=right)  # fmt: skip
     report.figure(
         "Many networks in one product",
         figure,
