@@ -288,7 +288,10 @@ def _folder(swept):
 def _stored(run, provenance):
     """The run's report, if what a new run would give is on disk: in the sweep's folder, or as the lesson's record."""
     expected = store.identity(run.lesson, run.scale, run.seed, dict(run.settings), provenance)
-    for folder in (run.directory, records.folder(catalog.find_lesson(run.lesson))):
+    folders = [run.directory]
+    if (run.scale, run.seed) == (records.SCALE, records.SEED):  # no other run can be the record: spare reading it
+        folders.append(records.folder(catalog.find_lesson(run.lesson)))
+    for folder in folders:
         stored = store.load(folder, with_images=False)
         if stored is not None and store.reusable(stored[0], expected):
             return stored[0]
