@@ -192,19 +192,18 @@ def _independent(report, x, model):
     mean, covariance = linear_posterior(x, *model)
     precision = np.linalg.inv(covariance)
     best = 1 / np.diag(precision)
-    gap = (linear_evidence(x, *model) - linear_elbo(x, mean, np.diag(best), *model))[0]
+    guesses = {"the prior": (0 * mean, np.eye(len(best))), "right variances": (mean, np.diag(np.diag(covariance))),
+               "best variances 1/Λᵢᵢ": (mean, np.diag(best)), "right covariance": (mean, covariance)}  # fmt: skip
+    bounds = {name: linear_elbo(x, *q, *model)[0] for name, q in guesses.items()}
+    at_best, marginal = bounds["best variances 1/Λᵢᵢ"], bounds["right variances"]
+    gap = linear_evidence(x, *model)[0] - at_best
     closed = (np.log(np.diag(precision)).sum() + np.linalg.slogdet(covariance)[1]) / 2
     report.check("independent codes: the gap is ½ (Σ ln Λᵢᵢ − ln det Λ), Λ the right precision", gap, closed, rtol=1e-8)
     others = [linear_elbo(x, mean, np.diag(best * factor), *model)[0]
               for factor in (*(1 + 0.1 * np.eye(len(best))), *(1 - 0.1 * np.eye(len(best))))]  # fmt: skip
-    at_best = linear_elbo(x, mean, np.diag(best), *model)[0]
     report.at_least("and variances a tenth off are worse: least loss, nats", at_best - np.array(others), 0.0)
-    marginal = linear_elbo(x, mean, np.diag(np.diag(covariance)), *model)[0]
     report.at_least("as are the right variances themselves: loss, nats", at_best - marginal, 0.0)
-    guesses = {"the prior": (0 * mean, np.eye(len(best))), "right variances": (mean, np.diag(np.diag(covariance))),
-               "best variances 1/Λᵢᵢ": (mean, np.diag(best)), "right covariance": (mean, covariance)}  # fmt: skip
-    rows = [[name, linear_elbo(x, *q, *model)[0], full_gaussian_kl(*q, mean, covariance)[0]]
-            for name, q in guesses.items()]  # fmt: skip
+    rows = [[name, bounds[name], full_gaussian_kl(*q, mean, covariance)[0]] for name, q in guesses.items()]
     report.table("bounds on one image's likelihood, nats", ["guessed codes", "bound", "divergence", "sum"],
                  [[*row, row[1] + row[2]] for row in rows])  # fmt: skip
 
