@@ -1,7 +1,7 @@
 """Benchmarks that change lessons find what they change: text in a lesson moves, and what is said of it must follow."""
 
-import importlib.util
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -11,14 +11,7 @@ from kerasnotes.course import catalog
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
-def breaks():
-    spec = importlib.util.spec_from_file_location("trained_mutation", BENCHMARKS / "trained_mutation.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.BREAKS
-
-
-@pytest.mark.parametrize(("name", "changes"), breaks().items())
+@pytest.mark.parametrize(("name", "changes"), runpy.run_path(str(BENCHMARKS / "trained_mutation.py"))["BREAKS"].items())
 def test_what_is_broken_by_hand_stands_in_the_lesson_once(name, changes):
     source = catalog.find_lesson(name).source
     assert {what: source.count(old) for what, old, _ in changes} == {what: 1 for what, *_ in changes}

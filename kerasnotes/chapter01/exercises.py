@@ -460,8 +460,8 @@ deviation_japanese = math.sqrt(t / n * (1 - t / n) * japanese * (n - japanese) /
 # --- 01.5 Scale by the training rows ---------------------------------------------------------------------------------
 
 
-def _deviations(x):
-    return np.where(x.max(axis=0) > x.min(axis=0), x.std(axis=0), 1.0)
+def _deviations(x, ddof=0):
+    return np.where(x.max(axis=0) > x.min(axis=0), x.std(axis=0, ddof=ddof), 1.0)
 
 
 def _test_by_itself(train, test):
@@ -482,8 +482,7 @@ def _by_variance(train, test):
 
 
 def _one_less(train, test):
-    deviation = train.std(axis=0, ddof=1)
-    return tuple((part - train.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0) for part in (train, test))
+    return tuple((part - train.mean(axis=0)) / _deviations(train, ddof=1) for part in (train, test))
 
 
 def _division_by_zero(train, test):
